@@ -1,0 +1,59 @@
+# Every target may be interrupted and repeated. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+py := $(VENV)/bin/python
+ready := $(VENV)/.ready
+only := $(if $(ONLY),--only $(ONLY))
+supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+
+.DEFAULT_GOAL := help
+.PHONY: help install figures test lab reproduce zoo lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), ARGS=... (passed on as it is),"
+	@echo "         PYTHON=python3.12 (what to install with), VENV=folder (where to; default .venv)"
+
+install: $(ready) ## make .venv with the tested versions (the other targets do it for you)
+
+figures: $(ready) ## run every notebook on the committed numbers and redraw all figures (minutes)
+	@echo "Running the notebooks on the committed numbers and redrawing the figures: minutes."
+	$(py) -m mergelib.run figures $(only) $(ARGS)
+
+test: $(ready) ## run the tests, then every notebook (FAST=1: the tests only)
+	@echo "Running the tests$(if $(FAST),, and every notebook): minutes."
+	$(py) -m pytest $(ARGS)
+	$(if $(FAST),,$(py) -m pytest --nbval-lax --nbval-current-env notebooks)
+
+lab: $(ready) ## open the notebooks in JupyterLab
+	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."
+	$(VENV)/bin/jupyter lab $(ARGS) notebooks
+
+reproduce: $(ready) ## measure every number again, then redraw (hours on two cores; resumes)
+	@echo "Measuring every number again: hours on two cores. Ctrl-C is safe; the next call resumes."
+	$(py) -m mergelib.run reproduce $(only) $(ARGS)
+
+zoo: $(ready) ## train the benchmark's models again from nothing (hours on two cores; resumes)
+	@echo "Training the benchmark's models: hours on two cores. Ctrl-C is safe; the next call resumes."
+	$(py) -m mergelib.zoo $(ARGS)
+
+lint: $(ready) ## check the style of package, tests and notebooks
+	$(VENV)/bin/ruff check $(ARGS)
+
+clean: ## remove what install and the tests made; numbers, figures and .cache stay
+	rm -rf .venv build mergelib.egg-info .pytest_cache .ruff_cache
+
+# The stamp is written last: an interrupted installation is repeated, a finished one is not. A .venv that does not
+# work (cut short, its Python gone or too old) is made anew.
+$(ready): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): about 6 GB (torch with its CUDA libraries), two to four minutes, from PyPI only."
+	@$(py) -c 'import pip; $(supported)' 2>/dev/null || { \
+	    $(PYTHON) -c '$(supported)' 2>/dev/null || { \
+	        echo "mergelib needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is none of them. Try: make PYTHON=python3.12" >&2; \
+	        exit 1; }; \
+	    $(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV); }
+	$(py) -m pip install -c constraints.txt -e '.[test]'
+	@touch $@

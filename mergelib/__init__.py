@@ -1,0 +1,17 @@
+"""mergelib: model merging, one small function per method, and a benchmark on which every claim can be checked.
+
+>>> import mergelib as ml
+>>> suite = ml.load_suite("sketch-8")                                   # doctest: +SKIP
+>>> merged = ml.merge("doge-ta", suite.base, suite.experts, preset="exact")     # doctest: +SKIP
+>>> ml.evaluate(merged, suite)                                          # doctest: +SKIP
+"""
+
+from .checkpoints import CheckpointError
+from .evaluate import evaluate
+from .merge import eta_for_mean_lambda, merge
+from .methods import METHODS
+from .paper import published
+from .zoo import load_suite
+
+__all__ = ["METHODS", "CheckpointError", "eta_for_mean_lambda", "evaluate", "load_suite", "merge", "published"]
+__version__ = "0.1.0"

@@ -1,0 +1,228 @@
+"""What do the papers claim, and did it hold when measured? Each claim with the rule that judges it from the ledger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from . import experiments as ex
+from .experiments.measure import Job, measure
+from .paper import published_average
+
+HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
+                                      "not measurable here")
+BASELINES = ("Weight Averaging", "Task Arithmetic", "Ties-Merging (paper)", "Ties-Merging (code)")
+PRESETS = {preset: f"DOGE TA ({preset})" for preset in ex.DOGE}
+JUDGED = PRESETS["code"]        # where DOGE's presets disagree, the claim is judged on what was released
+
+
+class Evidence:
+    """The measurements that the judges look at, each taken from the ledger when it is first needed."""
+
+    def __init__(self, suite, **how):
+        self.suite, self.how = suite, how
+
+    @cached_property
+    def sizes(self):
+        """Accuracy (percent) by number of merged tasks (rows) and method (columns)."""
+        rows = ex.by_task_count(ex.task_count(self.suite, self.tried, **self.how))
+        return rows.pivot(index="size", columns="label", values="accuracy")
+
+    @cached_property
+    def tried(self):
+        """Everything tried on the validation pictures."""
+        return ex.selection(self.suite, **self.how)
+
+    @cached_property
+    def averages(self):
+        """Average accuracy (percent) of every method with its chosen setting, all tasks merged."""
+        return ex.accuracy_table(ex.chosen_rows(self.suite, self.tried, **self.how))["Avg"]
+
+    @cached_property
+    def sweep(self):
+        """Average accuracy (percent) by lambda (rows) and method (columns)."""
+        return ex.sweep_averages(ex.lambda_sweep(self.suite, **self.how))
+
+    @cached_property
+    def cosines(self):
+        """Cosine similarities of the task vectors."""
+        return ex.task_cosines(self.suite)
+
+    def accuracy(self, job):
+        """Mean accuracy (percent) of one job."""
+        table = measure("claims", self.suite, [job], **self.how)
+        return 100 * table.loc[table["metric"] == "accuracy", "value"].mean()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a paper, the notebook that measures it, and the rule that judges it."""
+
+    paper: str
+    item: str
+    statement: str
+    notebook: str
+    judge: Callable      # Evidence -> (verdict, evidence in words)
+
+
+def verdicts(suite, **how):
+    """Every claim with its verdict: DataFrame of paper, item, claim, notebook, verdict, found."""
+    evidence, rows = Evidence(suite, **how), []
+    for claim in CLAIMS:
+        verdict, found = claim.judge(evidence)
+        rows.append({"paper": claim.paper, "item": claim.item, "claim": claim.statement, "notebook": claim.notebook,
+                     "verdict": verdict, "found": found})
+    return pd.DataFrame(rows)
+
+
+def gap_rule(measured, published):
+    """`HOLDS` when a gap is at least half the published one, `DIRECTION` when only its sign is right."""
+    return HOLDS if measured >= published / 2 > 0 else DIRECTION if measured > 0 else FAILS
+
+
+def _pairs(matrix):
+    """The entries off the diagonal of a square DataFrame, by row and column."""
+    entries = matrix.stack()
+    return entries[[row != column for row, column in entries.index]]
+
+
+def _each(values):
+    """DOGE's presets with a number each, in words."""
+    return ", ".join(f"{preset} {values[name]:.1f}" for preset, name in PRESETS.items())
+
+
+def _falls(e):
+    drop = e.sizes.iloc[0] - e.sizes.iloc[-1]
+    return (HOLDS if (drop > 0).all() else DIRECTION if (drop > 0).mean() > 0.5 else FAILS,
+            f"loss from {e.sizes.index[0]} to {e.sizes.index[-1]} tasks: {drop.min():.1f} to {drop.max():.1f} points")
+
+
+def _starts_lower(e):
+    first = e.sizes.iloc[0]
+    best, worst = first[list(BASELINES)].max(), first[list(BASELINES)].min()
+    verdict = HOLDS if first[JUDGED] < worst else DIRECTION if first[JUDGED] < best else FAILS
+    return verdict, f"{e.sizes.index[0]} tasks: baselines {worst:.1f} to {best:.1f}; DOGE TA {_each(first)}"
+
+
+def _falls_slower(e):
+    drop = e.sizes.iloc[0] - e.sizes.iloc[-1]
+    others = drop[["Task Arithmetic", "Ties-Merging (paper)", "Ties-Merging (code)"]]
+    verdict = HOLDS if drop[JUDGED] < others.min() else DIRECTION if drop[JUDGED] < others.mean() else FAILS
+    return verdict, f"points lost: TA and TIES {others.min():.1f} to {others.max():.1f}; DOGE TA {_each(drop)}"
+
+
+def _over(name, published_name, table="doge_table1_vit_b32"):
+    """Judge that DOGE TA beats a baseline, against the published gap."""
+    def judge(e):
+        published = published_average(table, "DOGE TA") - published_average(table, published_name)
+        gaps = e.averages - e.averages[name]
+        return gap_rule(gaps[JUDGED], published), f"published +{published:.1f}; measured {_each(gaps)}"
+    return judge
+
+
+def _ties_over_ta(e):
+    table = "doge_table1_vit_b32"
+    published = published_average(table, "Ties-Merging") - published_average(table, "Task Arithmetic")
+    gaps = [e.averages[f"Ties-Merging ({preset})"] - e.averages["Task Arithmetic"] for preset in ("paper", "code")]
+    return gap_rule(max(gaps), published), f"published +{published:.1f}; measured paper {gaps[0]:+.1f}, code {gaps[1]:+.1f}"
+
+
+def _norm_lambda(e):
+    table = "doge_table9_lambda_vit_b32"
+    published = (published_average(table, "Task Arithmetic + layer-wise lambda")
+                 - published_average(table, "Task Arithmetic"))
+    gap = e.averages["Norm-based lambda"] - e.averages["Task Arithmetic"]
+    return gap_rule(gap, published), f"published +{published:.1f}; measured {gap:+.1f}"
+
+
+def _orthogonal(e):
+    off = _pairs(e.cosines).abs()
+    verdict = HOLDS if off.max() < 0.2 else DIRECTION if off.mean() < 0.2 else FAILS
+    return verdict, f"mean {off.mean():.2f}, largest {off.max():.2f}"
+
+
+def _digits_pair(e):
+    pairs = _pairs(e.cosines)
+    pair, mean = pairs["digits", "housenumbers"], pairs.mean()
+    verdict = HOLDS if pair >= pairs.max() else DIRECTION if pair > mean else FAILS
+    return verdict, (f"digits and housenumbers {pair:.2f}; all pairs {mean:.2f}, "
+                     f"largest {pairs.max():.2f} ({' and '.join(pairs.idxmax())})")
+
+
+def _digits_help(e):
+    base = e.accuracy(Job("pretrained", on=("housenumbers",)))
+    moved = e.accuracy(Job("task-arithmetic", "", {"lam": 1.0}, ("digits",), ("housenumbers",)))
+    return HOLDS if moved > base else FAILS, f"housenumbers {base:.1f} before, {moved:.1f} with the digits vector added"
+
+
+def _magnitudes(e):
+    table = ex.magnitudes(e.suite)
+    across = (table.max() / table.min()).median(), (table.T.max() / table.T.min()).median()
+    return (HOLDS if min(across) >= 2 else DIRECTION if min(across) >= 1.2 else FAILS,
+            f"largest over smallest: {across[0]:.1f} between tasks, {across[1]:.1f} between tensors")
+
+
+def _best_lambda(e):
+    best = e.sweep["Task Arithmetic"].idxmax()
+    return (HOLDS if abs(best - 0.3) <= 0.051 else DIRECTION if 0.1 <= best <= 0.6 else FAILS), f"best at {best:.2f}"
+
+
+def _bad_lambda(e):
+    average, worst = e.averages["Weight Averaging"], e.sweep["Task Arithmetic"].loc[0.1:].min()
+    below = e.sweep.index[e.sweep["Task Arithmetic"] < average]
+    return HOLDS if worst < average else FAILS, (
+        f"averaging {average:.1f}; task arithmetic as low as {worst:.1f}, below averaging at lambda "
+        f"{', '.join(f'{x:.2f}' for x in below[:1])} to {below[-1]:.2f}" if len(below) else f"never below {average:.1f}")
+
+
+def _eta_flat(e):
+    rows = e.tried[(e.tried["method"] == "doge-ta") & e.tried["setting"].between(0.01, 0.09)]
+    spread = 100 * rows.groupby("label")["accuracy"].agg(lambda a: a.max() - a.min())
+    return (HOLDS if spread[JUDGED] <= 3 else FAILS), f"published spread 1.5 points over 0.01 to 0.09; measured {_each(spread)}"
+
+
+def _converges(e):
+    chosen = e.tried[e.tried["chosen"] & (e.tried["label"] == PRESETS["exact"])]["setting"].iloc[0]
+    loss = ex.solver_losses(e.suite, chosen, steps=201)
+    adam = loss[(loss["solver"] == "Adam")].groupby("step")["loss"].median()
+    return (HOLDS if adam[200] < 0.01 else DIRECTION if adam[200] < 0.1 else FAILS,
+            f"Adam's loss is {adam[100]:.1e} of its start after 100 steps, {adam[200]:.1e} after 200 (median of six matrices)")
+
+
+def _taylor(e):
+    table = ex.taylor_check(e.suite, **e.how)
+    ratio = table["first order"] / table["actual"]
+    near, sign = ratio.between(0.1, 10).mean(), (ratio > 0).mean()
+    return (HOLDS if near >= 0.9 else DIRECTION if sign > 0.5 else FAILS,
+            f"same order of magnitude in {near:.0%} of tasks and lambdas, same sign in {sign:.0%}")
+
+
+def _conflict(e):
+    matrix = ex.conflict_matrix(ex.conflict_losses(e.suite, **e.how), e.suite.tasks)
+    others = _pairs(matrix)
+    return (HOLDS if others.sum() > 0 else FAILS,
+            f"sum over pairs {others.sum():+.2f} nats; {(others > 0).mean():.0%} of pairs conflict")
+
+
+CLAIMS = (
+    Claim("DOGE", "Fig. 1", "Accuracy of every method falls as tasks are added", "05", _falls),
+    Claim("DOGE", "Fig. 1", "DOGE starts below the other methods", "05", _starts_lower),
+    Claim("DOGE", "Fig. 1", "DOGE falls more slowly than the other methods", "05", _falls_slower),
+    Claim("DOGE", "Tab. 1", "DOGE TA is far above task arithmetic", "05", _over("Task Arithmetic", "Task Arithmetic")),
+    Claim("DOGE", "Tab. 1", "DOGE TA is above TIES", "05", _over("Ties-Merging (paper)", "Ties-Merging")),
+    Claim("DOGE", "Tab. 9", "Layer-wise norm-based lambda improves task arithmetic", "05", _norm_lambda),
+    Claim("DOGE", "Fig. 2a", "Task vectors are nearly orthogonal", "02", _orthogonal),
+    Claim("DOGE", "Sec. 3.2", "The digit tasks (MNIST, SVHN) have the most similar vectors", "02", _digits_pair),
+    Claim("DOGE", "Sec. 3.2", "The digits vector improves house numbers", "02", _digits_help),
+    Claim("DOGE", "Fig. 3", "Tasks and layers differ in magnitude", "02", _magnitudes),
+    Claim("DOGE", "rebuttal", "Accuracy is flat in eta from 0.01 to 0.09", "03", _eta_flat),
+    Claim("DOGE", "rebuttal", "The solver converges within 100 to 200 steps", "03", _converges),
+    Claim("DOGE", "rebuttal", "The first-order Taylor step has the right order of magnitude", "03", _taylor),
+    Claim("DOGE", "Tab. 10", "121 s and 729 MB for ViT-B/32 on an RTX 4090", "-",
+          lambda e: (ELSEWHERE, "needs that GPU and the published experts")),
+    Claim("AdaMerging", "Fig. 1", "Task arithmetic is best at lambda 0.3", "02", _best_lambda),
+    Claim("AdaMerging", "Fig. 1", "An ill-suited lambda is worse than weight averaging", "02", _bad_lambda),
+    Claim("AdaMerging", "Tab. 1", "TIES is above task arithmetic", "05", _ties_over_ta),
+    Claim("TATR", "Def. 1", "Merged task vectors conflict: adding one raises the others' losses", "02", _conflict),
+)

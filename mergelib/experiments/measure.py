@@ -1,0 +1,112 @@
+"""How is a declared measurement made? Jobs go in, tidy rows come out; the ledger is asked before anything is computed."""
+
+import json
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ..evaluate import evaluate
+from ..ledger import Ledger
+from ..merge import merge
+from ..methods import METHODS
+
+METRICS = ("accuracy", "loss", "entropy")
+ROWS = {"pretrained": "Pre-trained", "individual": "Individual"}      # rows of the tables that are no merge
+
+
+@dataclass(frozen=True)
+class Job:
+    """One merge and where it is evaluated."""
+
+    method: str                      # a name in METHODS, or "pretrained" or "individual"
+    preset: str = ""
+    options: dict = field(default_factory=dict)
+    tasks: tuple | None = None       # merged; None means all of the suite's
+    on: tuple | None = None          # evaluated; None means those merged
+    split: str = "test"
+
+
+def label(method, preset=""):
+    """How a method is called in tables and figures: its title and, where it has several readings, the preset."""
+    if method in ROWS:
+        return ROWS[method]
+    spec = METHODS[method]
+    return f"{spec.title} ({preset})" if len(spec.presets) > 1 else spec.title
+
+
+def measure(experiment, suite, jobs, ledger=None, recompute=False):
+    """Accuracy, loss and entropy of every job, from the ledger where they are known, else measured and recorded.
+
+    Returns a DataFrame with a row per job, task and metric: the ledger's columns and `label`. It can be interrupted at any
+    time: what has been measured is on disk.
+    """
+    ledger = Ledger() if ledger is None else ledger
+    known = {} if recompute else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
+    missing = [i for i in range(len(jobs)) if not known.get(i)]
+    for i in tqdm(missing, f"measuring {experiment}", disable=not missing, mininterval=1):
+        ledger.record(experiment, _measure_job(suite, jobs[i]))
+        known[i] = _lookup(suite, jobs[i], ledger)
+    table = pd.DataFrame([row for i in range(len(jobs)) for row in known[i]])
+    table["label"] = [label(method, preset) for method, preset in zip(table["method"], table["preset"])]
+    return table
+
+
+def ledger_rows(suite, job):
+    """The ledger keys of one job: a dict per task and metric."""
+    merged, version = job.tasks or suite.tasks, getattr(METHODS.get(job.method), "version", 1)
+    if job.method == "pretrained":
+        merged = ()
+    for task in job.on or job.tasks or suite.tasks:
+        tasks = "+".join((task,) if job.method == "individual" else merged)
+        for metric in METRICS:
+            yield {"suite": suite.name, "model": suite.model, "seed": suite.seed, "zoo": suite.digest,
+                   "method": job.method, "preset": job.preset, "options": job.options, "tasks": tasks, "task": task,
+                   "split": job.split, "condition": "clean", "metric": metric, "version": version}
+
+
+def _lookup(suite, job, ledger):
+    """All rows of a job from the ledger, or None if one is missing."""
+    rows = [ledger.find(row) for row in ledger_rows(suite, job)]
+    return None if None in rows else rows
+
+
+def _measure_job(suite, job):
+    """Merge, evaluate, and give the ledger rows."""
+    start = time.perf_counter()
+    part = suite.subset(job.tasks or suite.tasks)
+    if job.method not in ROWS:
+        state = merge(job.method, part.base, part.experts, preset=job.preset or None, **job.options)
+    seconds = round(time.perf_counter() - start, 2)
+    found = {}
+    for task in job.on or part.tasks:
+        if job.method in ROWS:
+            state = suite.base if job.method == "pretrained" else suite.experts[task]
+        found[task] = evaluate(state, suite, [task], job.split).iloc[0]
+    return [{**row, "value": round(float(found[row["task"]][row["metric"]]), 6), "count": int(found[row["task"]]["n"]),
+             "seconds": seconds} for row in ledger_rows(suite, job)]
+
+
+def accuracy_table(table):
+    """Methods by tasks in percent with the average: the layout of the papers' main tables."""
+    wide = table[table["metric"] == "accuracy"].pivot_table(index="label", columns="task", values="value", sort=False)
+    wide = wide * 100
+    return wide.assign(Avg=wide.mean(axis=1))
+
+
+def spot_check(suite, count=6, seed=0, ledger=None):
+    """Measure a random sample of the ledger's accuracies afresh: DataFrame of the rows with `value` and `fresh`."""
+    ledger = Ledger() if ledger is None else ledger
+    rows = [row for row in ledger.rows.values() if row["zoo"] == suite.digest and row["metric"] == "accuracy"]
+    picked = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
+    table = pd.DataFrame([rows[i] for i in picked])
+    table["fresh"] = [_measure_job(suite, _job_of(rows[i]))[0]["value"] for i in picked]
+    return table
+
+
+def _job_of(row):
+    """The job that gives one row of the ledger."""
+    merged = tuple(row["tasks"].split("+")) if row["tasks"] else None
+    return Job(row["method"], row["preset"], json.loads(row["options"]), merged, (row["task"],), row["split"])

@@ -1,0 +1,48 @@
+"""What happens when more tasks are merged? Measurements of notebook 05."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .measure import measure
+from .selection import chosen_jobs
+
+
+def task_subsets(tasks, per_size=6, seed=0):
+    """Subsets of sizes 2 to all: at most `per_size` of each size, drawn at random but so that all tasks occur about equally."""
+    rng, chosen = np.random.default_rng(seed), []
+    for size in range(2, len(tasks) + 1):
+        options = [frozenset(c) for c in itertools.combinations(range(len(tasks)), size)]
+        uses = np.zeros(len(tasks))
+        for _ in range(min(per_size, len(options))):
+            order = rng.permutation(len(options))
+            best = min(order, key=lambda i: sum(uses[t] ** 2 for t in options[i]))
+            subset = options.pop(best)
+            uses[list(subset)] += 1
+            chosen.append(tuple(tasks[t] for t in sorted(subset)))
+    return chosen
+
+
+def task_count(suite, tried, per_size=6, seed=0, **how):
+    """DOGE Fig. 1: every method on sampled subsets of the tasks, with the setting chosen for all tasks."""
+    jobs = [job for tasks in task_subsets(suite.tasks, per_size, seed) for job in chosen_jobs(tried, tasks=tasks)]
+    return measure("task-count", suite, jobs, **how)
+
+
+def by_task_count(table):
+    """Mean accuracy (percent) over subsets of each size with a 95 % interval: label, count, subsets, accuracy, half.
+
+    The interval is Student's over the subsets' averages; where there is one subset, it is over its test pictures.
+    """
+    table = table[table["metric"] == "accuracy"].assign(size=lambda t: t["tasks"].str.count(r"\+") + 1)
+    table["variance"] = table["value"] * (1 - table["value"]) / table["count"].astype(int)
+    subset = table.groupby(["label", "size", "tasks"], sort=False).agg(
+        accuracy=("value", "mean"), variance=("variance", lambda v: v.sum() / len(v) ** 2)).reset_index()
+    rows = []
+    for (name, size), part in subset.groupby(["label", "size"], sort=False):
+        n = len(part)
+        half = stats.t.ppf(0.975, n - 1) * part["accuracy"].std() / n**0.5 if n > 1 else 1.96 * part["variance"].iloc[0] ** 0.5
+        rows.append({"label": name, "size": size, "subsets": n, "accuracy": 100 * part["accuracy"].mean(), "half": 100 * half})
+    return pd.DataFrame(rows)

@@ -1,0 +1,90 @@
+"""How well is DOGE's problem solved, and does its Taylor step hold? Measurements of notebook 03."""
+
+import json
+import re
+import time
+
+import pandas as pd
+
+from ..adapt import loss_gradient
+from ..benchmark import SIZES
+from ..ledger import Ledger, canonical
+from ..merge import stream
+from ..methods.linear import norm_coefficients
+from ..methods.solvers import Block, descend, exact
+from ..methods.subspace import shared_subspace
+from .measure import Job, ledger_rows, measure
+
+TAYLOR_LAMBDAS = (0.05, 0.1, 0.2, 0.3)
+
+
+def solver_budget(suite, eta, steps=(1, 2, 3, 5, 10, 20, 32), adam=(25, 50, 100, 200, 400), **how):
+    """Accuracy of DOGE TA (row-wise, no mask) against the number of solver steps: conjugate gradients and Adam."""
+    jobs = [Job("doge-ta", "exact", {"eta": eta, "steps": n}) for n in steps]
+    jobs += [Job("doge-ta", "exact", {"eta": eta, "steps": n, "solver": "adam"}) for n in adam]
+    return measure("solver-budget", suite, jobs, **how)
+
+
+def budget_averages(table):
+    """Average accuracy (percent) and merging time of `solver_budget`: columns solver, steps, accuracy, seconds."""
+    table = table[table["metric"] == "accuracy"]
+    options = table["options"].map(json.loads)
+    names = {"exact": "conjugate gradients", "adam": "Adam"}
+    table = table.assign(solver=options.map(lambda o: names[o.get("solver", "exact")]), steps=options.map(lambda o: o["steps"]))
+    means = table.groupby(["solver", "steps"])[["value", "seconds"]].mean().reset_index()
+    return means.assign(accuracy=100 * means.pop("value"))
+
+
+def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
+    """Loss of DOGE's objective (row-wise) on some matrices after each solver step, relative to the start.
+
+    Columns: solver, tensor, step, loss. Computed afresh (seconds): conjugate gradients up to 32 steps, Adam up to `steps`.
+    """
+    names = sorted(name for name in suite.base if re.search(pattern, name))
+    rows = []
+    for name, _, taus in stream(suite.base, suite.experts, names):
+        lam = norm_coefficients(taus.flatten(1).norm(dim=1), eta)
+        block = Block(taus, lam, shared_subspace(taus))
+        gap, losses = block.gap(True), []
+        descend([block], gap, steps=steps, record=losses)
+        rows += [{"solver": "Adam", "tensor": name, "step": i + 1, "loss": x / losses[0]} for i, x in enumerate(losses[1:])]
+        for count in range(1, 33):
+            residual = block.dot(block.total(exact([block], gap, steps=count)[0]), True) - gap
+            rows.append({"solver": "conjugate gradients", "tensor": name, "step": count,
+                         "loss": (residual.square().sum() / gap.square().sum()).item()})
+    return pd.DataFrame(rows)
+
+
+def taylor_check(suite, ledger=None, recompute=False):
+    """The rebuttal's Taylor check: each task's loss along sum_i tau_i on validation pictures, actual and first order.
+
+    Returns columns task, lam, actual, first order (changes of the loss in nats) and proxy: minus the inner product of
+    the task vector with lam sum_i tau_i, which Eq. 5 puts in the gradient's place (arbitrary unit).
+    """
+    ledger = Ledger() if ledger is None else ledger
+    how = {"ledger": ledger, "recompute": recompute}
+    jobs = [Job("task-arithmetic", "", {"lam": lam}, split="validation") for lam in TAYLOR_LAMBDAS]
+    table = measure("taylor", suite, [Job("pretrained", split="validation"), *jobs], **how)
+    loss = table[table["metric"] == "loss"].set_index(["options", "task"])["value"]
+    taus = {task: {name: expert[name] - suite.base[name] for name in suite.base} for task, expert in suite.experts.items()}
+    total = {name: sum(tau[name] for tau in taus.values()) for name in suite.base}
+    rows = []
+    for task in suite.tasks:
+        slope = _slope(suite, task, total, ledger, recompute)
+        proxy = -float(sum((taus[task][name] * total[name]).sum() for name in total))
+        rows += [{"task": task, "lam": lam, "actual": loss[canonical({"lam": lam}), task] - loss["{}", task],
+                  "first order": lam * slope, "proxy": lam * proxy} for lam in TAYLOR_LAMBDAS]
+    return pd.DataFrame(rows)
+
+
+def _slope(suite, task, direction, ledger, recompute):
+    """<grad L_task(theta_0), direction> on the validation pictures, from the ledger or measured."""
+    key = next(ledger_rows(suite, Job("pretrained", on=(task,), split="validation"))) | {"metric": "loss slope"}
+    row = None if recompute else ledger.find(key)
+    if row is None:
+        start, gradient = time.perf_counter(), loss_gradient(suite.base, suite, task)
+        value = float(sum((gradient[name] * direction[name]).sum() for name in gradient))
+        row = {**key, "value": round(value, 6), "count": SIZES["validation"],
+               "seconds": round(time.perf_counter() - start, 2)}
+        ledger.record("taylor", [row])
+    return row["value"]

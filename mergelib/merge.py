@@ -1,0 +1,94 @@
+"""How does a method become a merged checkpoint? Here is the only loop over a checkpoint's tensors."""
+
+import inspect
+import re
+
+import torch
+from tqdm.auto import tqdm
+
+from .checkpoints import check_compatible, read_state
+from .methods import ENCODER_MATRICES, METHODS
+from .methods.linear import task_arithmetic, weight_average
+
+OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
+
+
+def merge(method, base, experts, preset=None, out_dtype=None, **options):
+    """Merge experts of one base into one state dict.
+
+    `method`: a name in `METHODS`. `base`: state dict or path of a .safetensors file; `experts`: mapping from task to such
+    (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype` (default: the
+    base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
+    Raises ValueError for unknown methods, presets and options, CheckpointError for checkpoints that do not fit together.
+
+    >>> merge("task-arithmetic", base, {"digits": a, "signs": b}, lam=0.3)          # doctest: +SKIP
+    """
+    if method not in METHODS:
+        raise ValueError(f"There is no method {method!r}. Known methods: {', '.join(METHODS)}.")
+    spec = METHODS[method]
+    settings = spec.settings(preset, **options)
+    base = read_state(base)
+    experts = {task: read_state(expert) for task, expert in as_mapping(experts).items()}
+    check_compatible(base, experts)
+    pattern, other = re.compile(settings["keys"]), _rule(settings["others"])
+    floating = sorted(name for name, tensor in base.items() if tensor.is_floating_point())
+    chosen = [name for name in floating if pattern.search(name)]
+    if not chosen:
+        raise ValueError(f"keys={settings['keys']!r} matches no tensor of this checkpoint. Its names look like "
+                         f"{', '.join(floating[:3])}.")
+
+    extra = {}
+    if spec.first_pass:
+        extra = _call(spec.first_pass, lambda: stream(base, experts, chosen), **settings)
+    merged = dict(base)
+    for name, theta_0, taus in tqdm(stream(base, experts, floating), f"merging with {spec.title}", len(floating),
+                                    leave=False, delay=2):
+        if name in chosen:
+            known = {key: value for key, value in extra.items() if key not in chosen}
+            tensor = _call(spec.tensor, theta_0, taus, **{**settings, **known, **extra.get(name, {}), "name": name})
+        else:
+            tensor = other(theta_0, taus)
+        merged[name] = tensor.to(out_dtype or base[name].dtype)
+    return merged
+
+
+def stream(base, experts, names):
+    """Yield (name, theta_0, taus) tensor by tensor, in fp32; taus is T x the tensor's shape."""
+    for name in names:
+        theta_0 = base[name].float()
+        yield name, theta_0, torch.stack([expert[name].float() - theta_0 for expert in experts.values()])
+
+
+def eta_for_mean_lambda(base, experts, target=0.3, keys=ENCODER_MATRICES):
+    """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
+
+    `base`, `experts`: state dicts as for `merge`; `keys`: pattern of the tensors that count. Tensors that an expert left
+    untouched do not count.
+    """
+    names = [name for name in base if re.search(keys, name)]
+    norms = torch.cat([taus.flatten(1).norm(dim=1) for _, _, taus in stream(base, as_mapping(experts), names)])
+    return target / (1 / norms[norms > 0]).mean().item()
+
+
+def as_mapping(experts):
+    """Experts as a mapping: a list gets the names expert-1, expert-2, ..."""
+    if hasattr(experts, "items"):
+        return dict(experts)
+    return {f"expert-{i}": expert for i, expert in enumerate(experts, start=1)}
+
+
+def _rule(others):
+    """The function that makes a tensor that the method itself does not merge."""
+    if others not in OTHERS:
+        raise ValueError(f"others is {others!r}; tensors that are not merged can become {', '.join(OTHERS)}.")
+    return OTHERS[others]
+
+
+def _call(function, *arguments, **options):
+    """Call with those of the options that the function names (all of them if it takes any)."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        options = {name: value for name, value in options.items() if name not in ("keys", "others")}
+    else:
+        options = {name: value for name, value in options.items() if name in parameters}
+    return function(*arguments, **options)

@@ -1,0 +1,88 @@
+"""How does DOGE TA merge? Eq. 8's coefficients, a modification delta per tensor, and a mask if asked for."""
+
+import warnings
+
+import torch
+
+from .linear import along, flat, norm_coefficients, one_of
+from .solvers import Block, solve
+from .subspace import as_matrices, shared_subspace
+from .ties import global_thresholds, large, magnitude_threshold
+
+
+def doge(theta_0, taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,
+         deltas=None, **switches):
+    """DOGE TA (DOGE Alg. 1): theta_0 + sum_i lam_i mask_i * (tau_i + delta), lam_i = eta / ||tau_i||.
+
+    `theta_0`: any shape; `taus`: T x that shape, fp32. `mask` "none", "tau" or "tau+delta": keep the top `density`
+    entries of tau_i, or of tau_i + delta, counted in this tensor or, with `mask_scope="global"`, in the whole checkpoint;
+    then `thresholds` (T) come from `doge_first_pass`, as do the `deltas` (see `modification`) when the inner product is
+    global. `switches`: see `modification`. Returns a tensor of theta_0's shape.
+    """
+    _check_mask(mask, mask_scope)
+    if deltas is None:
+        deltas = modification([(name, taus)], eta, **switches)[0]
+    updated = taus + deltas
+    if mask != "none":
+        judged = taus if mask == "tau" else updated
+        if mask_scope == "tensor":
+            thresholds = torch.stack([magnitude_threshold(row, density) for row in judged])
+        updated = updated * large(judged, thresholds)
+    return theta_0 + along(norm_coefficients(flat(taus).norm(dim=1), eta), updated)
+
+
+def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", project=True, solver="adam",
+                 steps=400, lr=1e-4, damping=0.0, project_after=False, delta="universal", dtype="float32"):
+    """DOGE's delta per tensor: 1 x its shape, or T x its shape for `delta="per_task"`.
+
+    `named`: list of (name, taus); more than one only for `inner_product="global"`. `project=False` leaves the subspace
+    out (the ablation); `rank_ratio`, `rank`: see `shared_subspace`; the rest: see `solvers.solve`.
+    """
+    one_of("delta", delta, ("universal", "per_task"))
+    one_of("dtype", dtype, ("float32", "float64"))
+    blocks = []
+    for name, taus in named:
+        taus = as_matrices(taus).to(getattr(torch, dtype))
+        basis = shared_subspace(taus, rank_ratio, rank, name) if project else taus.new_zeros(taus.shape[1], 0)
+        blocks.append(Block(taus, norm_coefficients(flat(taus).norm(dim=1), eta), basis, delta == "per_task"))
+    solution = solve(blocks, inner_product, solver, steps, lr, damping, project_after)
+    for (name, taus), block, deltas in zip(named, blocks, solution):
+        _warn_if_large(name, taus, block.total(deltas))
+    return [deltas.reshape(-1, *taus.shape[1:]).to(taus.dtype) for (_, taus), deltas in zip(named, solution)]
+
+
+def doge_first_pass(tensors, mask="none", mask_scope="tensor", density=0.3, inner_product="row", eta=0.07, **switches):
+    """First pass of `doge`: what one tensor cannot know.
+
+    For a global mask of tau the T thresholds; for `inner_product="global"`, or a global mask of tau+delta, also every
+    tensor's deltas (which takes memory for one more checkpoint, or for T more).
+    """
+    _check_mask(mask, mask_scope)
+    found = {}
+    everywhere = mask != "none" and mask_scope == "global"
+    if inner_product == "global" or (everywhere and mask == "tau+delta"):
+        named = [(name, taus) for name, _, taus in tensors()]
+        groups = [named] if inner_product == "global" else [[pair] for pair in named]
+        solution = [deltas for group in groups
+                    for deltas in modification(group, eta, inner_product=inner_product, **switches)]
+        found = {name: {"deltas": deltas} for (name, _), deltas in zip(named, solution)}
+    if everywhere:
+        def judged():
+            for name, theta_0, taus in tensors():
+                yield name, theta_0, taus + found[name]["deltas"] if mask == "tau+delta" else taus
+        found["thresholds"] = global_thresholds(judged, density)
+    return found
+
+
+def _check_mask(mask, mask_scope):
+    """Raise ValueError for an unknown mask."""
+    one_of("mask", mask, ("none", "tau", "tau+delta"))
+    one_of("mask_scope", mask_scope, ("global", "tensor"))
+
+
+def _warn_if_large(name, taus, total):
+    """Warn when the modification outgrows the task vectors, as it does on LoRA experts without damping."""
+    size, scale = total.norm(), taus.norm()
+    if size > 2 * scale:
+        warnings.warn(f"{name}: the modification is {size / scale:.1f} times as large as the task vectors, so the "
+                      f"inner products can hardly be matched here. Set damping (for example 0.1).", stacklevel=4)

@@ -1,0 +1,62 @@
+"""Which merges only weigh the task vectors? Averaging, task arithmetic and the norm-based coefficients of DOGE."""
+
+import torch
+
+
+def weight_average(theta_0, taus):
+    """Mean of the experts: theta_0 + (1/T) sum_i tau_i (method card 4).
+
+    `theta_0`: any shape; `taus`: T x that shape, fp32. Returns a tensor of theta_0's shape.
+    """
+    return theta_0 + taus.mean(dim=0)
+
+
+def task_arithmetic(theta_0, taus, lam=0.3):
+    """theta_0 + lam sum_i tau_i (Ilharco et al. 2023; DOGE Sec. 3.1). Shapes as in `weight_average`.
+
+    >>> task_arithmetic(torch.zeros(2), torch.tensor([[1., 0.], [0., 2.]]), lam=0.5)
+    tensor([0.5000, 1.0000])
+    """
+    return theta_0 + lam * taus.sum(dim=0)
+
+
+def norm_coefficients(norms, eta):
+    """lam_i = eta / ||tau_i|| (DOGE Eq. 8) for norms of any shape; 0 where a task vector is zero.
+
+    A zero task vector adds nothing whatever its coefficient, and eta / 0 would spoil all that is computed from it.
+    """
+    return torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
+
+
+def norm_lambda(theta_0, taus, eta=0.07, norms=None):
+    """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9).
+
+    `norms`: T norms over the whole checkpoint for the task-wise form; None takes this tensor's own (layer-wise).
+    """
+    norms = flat(taus).norm(dim=1) if norms is None else norms
+    return theta_0 + along(norm_coefficients(norms, eta), taus)
+
+
+def norm_first_pass(tensors, scope="layer"):
+    """First pass of `norm_lambda`: with `scope="task"` the T norms over all merged tensors, else nothing."""
+    if scope == "layer":
+        return {}
+    if scope != "task":
+        raise ValueError(f"scope is {scope!r}; give 'layer' (one coefficient per tensor) or 'task' (one per expert).")
+    return {"norms": sum(flat(taus).square().sum(dim=1) for _, _, taus in tensors()).sqrt()}
+
+
+def one_of(name, value, choices):
+    """Raise ValueError unless an option's value is one of its choices, and name them."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
+
+
+def flat(taus):
+    """T x anything as T x numel."""
+    return taus.reshape(len(taus), -1)
+
+
+def along(coefficients, taus):
+    """sum_i coefficients[i] taus[i]: T numbers and T x shape give shape."""
+    return torch.tensordot(coefficients.to(taus.dtype), taus, dims=1)

@@ -1,0 +1,65 @@
+"""How does TIES merge? Trim small entries, elect one sign per entry, combine the experts that agree with it."""
+
+import torch
+
+from .linear import flat
+
+
+def magnitude_threshold(values, density):
+    """Smallest magnitude that is kept when about `density` of `values` (any shape) are kept, by the `>=` rule.
+
+    As in the released codes of TIES and DOGE it is the k-th smallest magnitude with k = d - floor(d density), so that
+    floor(d density) + 1 entries are kept when none are equal. Raises ValueError unless 0 < density <= 1.
+    """
+    if not 0 < density <= 1:
+        raise ValueError(f"density is {density}; it is the fraction of entries kept and must lie in (0, 1].")
+    k = values.numel() - int(values.numel() * density)
+    return values.abs().flatten().kthvalue(k).values if k else values.new_zeros(())
+
+
+def global_thresholds(tensors, density):
+    """Per expert, the magnitude that keeps `density` of its whole task vector: T numbers.
+
+    `tensors()` yields (name, theta_0, taus) for every merged tensor.
+    """
+    whole = torch.cat([flat(taus).abs() for _, _, taus in tensors()], dim=1)
+    return torch.stack([magnitude_threshold(row, density) for row in whole])
+
+
+def ties_first_pass(tensors, density=0.2):
+    """First pass of `ties`: the trimming thresholds (T) and the sign (+1, 0, -1) that most of the whole vector elects."""
+    thresholds = global_thresholds(tensors, density)
+    votes = sum(torch.sign(trim(taus, thresholds).sum(dim=0)).sum() for _, _, taus in tensors())
+    return {"thresholds": thresholds, "majority": torch.sign(votes)}
+
+
+def large(taus, thresholds):
+    """Which entries (T x shape) are at least as large as their expert's threshold (T)."""
+    return taus.abs() >= thresholds.reshape(-1, *[1] * (taus.dim() - 1))
+
+
+def trim(taus, thresholds):
+    """Task vectors with the entries below their expert's threshold set to zero (TIES step 1)."""
+    return taus * large(taus, thresholds)
+
+
+def elect(trimmed, majority):
+    """The sign of each entry's sum over experts; where that is zero, the whole vector's majority (TIES step 2)."""
+    sign = torch.sign(trimmed.sum(dim=0))
+    return torch.where(sign == 0, majority, sign)
+
+
+def ties(theta_0, taus, thresholds, majority, lam=1.0, combine="mean"):
+    """TIES-Merging (Yadav et al. 2023, Alg. 1): theta_0 + lam * combined task vector.
+
+    `taus`: T x shape of theta_0; `thresholds`, `majority`: from `ties_first_pass`; `combine`: "mean" over the experts
+    that agree with the elected sign (paper and official code, lam 1) or "sum" (AdaMerging, FusionBench, lam 0.3).
+    """
+    trimmed = trim(taus, thresholds)
+    agree = trimmed * (torch.sign(trimmed) == elect(trimmed, majority))
+    total = agree.sum(dim=0)
+    if combine == "mean":
+        total = total / (agree != 0).sum(dim=0).clamp_min(1)
+    elif combine != "sum":
+        raise ValueError(f"combine is {combine!r}; TIES knows 'mean' and 'sum'.")
+    return theta_0 + lam * total

@@ -1,0 +1,61 @@
+"""Which networks are there, and how do pictures and class names become features?
+
+Both scales use open_clip: the embedded towers are its `CLIP` class with small configurations of ours.
+open_clip is imported where it is needed, because that takes seconds.
+"""
+
+from functools import cache, lru_cache
+
+import torch
+from torch.nn.functional import normalize
+
+CONTEXT = 20        # tokens of a caption
+TOWERS = {          # image towers of the embedded benchmark; the text tower is the same for all
+    "main": dict(width=224, layers=6, patch_size=8),
+}
+TEXT = dict(context_length=CONTEXT, vocab_size=49408, width=64, heads=2, layers=2)
+
+
+def build_clip(tower, seed=0):
+    """A freshly initialised open_clip `CLIP` of one of our `TOWERS`, the same for the same seed.
+
+    Raises ValueError for an unknown tower.
+    """
+    from open_clip.model import CLIP
+    if tower not in TOWERS:
+        raise ValueError(f"There is no tower {tower!r}. Known towers: {', '.join(TOWERS)}.")
+    vision = dict(image_size=32, head_width=32, mlp_ratio=4.0, **TOWERS[tower])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return CLIP(embed_dim=128, vision_cfg=vision, text_cfg=TEXT)
+
+
+@cache
+def tokenizer():
+    """open_clip's own tokenizer, cut to our context length."""
+    from open_clip.tokenizer import SimpleTokenizer
+    return SimpleTokenizer(context_length=CONTEXT)
+
+
+def build_head(clip, classes, prompts):
+    """The frozen zero-shot head of one task, by open_clip's builder: float (embedding x classes), times the logit scale."""
+    from open_clip import build_zero_shot_classifier
+    clip.eval()
+    weights = build_zero_shot_classifier(clip, tokenizer(), list(classes), [prompt.format for prompt in prompts])
+    return (weights * clip.logit_scale.exp()).detach()
+
+
+def normalise_pixels(pixels):
+    """uint8 pictures (N x height x width x 3) as floats (N x 3 x height x width) of about unit scale."""
+    return torch.as_tensor(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).mul_(2)
+
+
+def image_features(visual, images):
+    """Unit-length features (N x embedding) of normalised images."""
+    return normalize(visual(images), dim=-1)
+
+
+@lru_cache(maxsize=2)
+def empty_tower(tower):
+    """One image tower per process to put state dicts into (weights are overwritten by whoever uses it)."""
+    return build_clip(tower).visual.eval().requires_grad_(False)

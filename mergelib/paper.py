@@ -1,0 +1,29 @@
+"""What did the papers print? Every published table as a tidy DataFrame."""
+
+import pandas as pd
+
+from .paths import PAPER
+
+
+def published(name):
+    """One published table by its file name without `.csv`, such as "doge_table1_vit_b32".
+
+    Columns: paper, table, model, method, group, setting, task, metric, value, unit. Raises ValueError with the known names.
+    """
+    file = PAPER / f"{name}.csv"
+    if not file.exists():
+        known = ", ".join(sorted(path.stem for path in PAPER.glob("*.csv")))
+        raise ValueError(f"There is no published table {name!r}. Known tables: {known}.")
+    return pd.read_csv(file)
+
+
+def published_average(name, method, setting=None):
+    """The printed average of one method in one table, in the table's unit."""
+    table = published(name)
+    rows = table[(table["method"] == method) & (table["task"] == "Avg")]
+    if setting is not None:
+        rows = rows[rows["setting"] == setting]
+    if len(rows) != 1:
+        raise ValueError(f"{name} has {len(rows)} averages of {method!r}; its methods are {sorted(set(table['method']))}, "
+                         f"its settings {sorted(set(table['setting']))}.")
+    return float(rows["value"].iloc[0])

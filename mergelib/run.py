@@ -1,0 +1,104 @@
+"""`python -m mergelib.run figures|reproduce`: execute the notebooks in order, from the ledger or from nothing."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from tqdm.auto import tqdm
+
+from .paths import FIGURES, RESULTS, ROOT, write_atomically
+
+NOTEBOOKS = ROOT / "notebooks"
+BEFORE = ROOT / "build" / "results-before"      # the ledger as it was when `reproduce` began
+
+
+def main():
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m mergelib.run", description=__doc__)
+    parser.add_argument("what", choices=("figures", "reproduce"))
+    parser.add_argument("--only", default="", help="run the notebooks whose name begins with this, for example 05")
+    parser.add_argument("--out", type=Path, help="write notebooks and figures below this folder, not into the checkout")
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        help="a parameter of the notebooks, for example: -p seed 1")
+    options = parser.parse_args()
+    notebooks = sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))
+    if not notebooks:
+        sys.exit(f"No notebook in {NOTEBOOKS} begins with {options.only!r}.")
+    if options.what == "reproduce":
+        set_ledger_aside(everything=not options.only)
+    if options.out:
+        os.environ["MERGELIB_FIGURES"] = str((options.out / "figures").resolve())
+    for notebook in (bar := tqdm(notebooks, "notebooks")):
+        bar.set_postfix_str(notebook.stem)
+        execute(notebook, options.out or NOTEBOOKS, dict(options.parameter))
+    if options.what == "reproduce" and BEFORE.exists():
+        shutil.rmtree(BEFORE)
+    print(f"Figures: {os.environ.get('MERGELIB_FIGURES', FIGURES)}")
+
+
+def execute(notebook, folder, parameters):
+    """Run one notebook with papermill; the executed copy replaces `folder/<name>` once every cell has run.
+
+    Raises ValueError for a parameter that the notebook does not have, which papermill itself would let pass.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
+    start = time.monotonic()
+    target = folder / notebook.name
+    write_atomically(target, lambda part: _papermill(notebook, part, parameters))
+    tqdm.write(f"{notebook.name}: {time.monotonic() - start:.0f} s")
+
+
+def _papermill(notebook, part, parameters):
+    """Execute into `part` and clean what papermill adds, so that unchanged results leave the file unchanged."""
+    papermill.execute_notebook(str(notebook), str(part), parameters={k: _literal(v) for k, v in parameters.items()},
+                               cwd=str(NOTEBOOKS), progress_bar=False, kernel_name="python3")
+    nbformat.write(clean(nbformat.read(part, as_version=4)), part)
+
+
+def _literal(text):
+    """A command line value as the Python literal it looks like."""
+    if text in ("True", "False"):
+        return text == "True"
+    return int(text) if re.fullmatch(r"-?\d+", text) else text
+
+
+def clean(notebook):
+    """Drop timestamps, injected cells and progress bars; keep text and pictures."""
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                         "language_info": {"name": "python"}}
+    for i, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{i:02d}"
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _noise(output)]
+    return notebook
+
+
+def _noise(output):
+    """Whether an output is a progress bar."""
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def set_ledger_aside(everything):
+    """Move the ledger away, so that all is measured again; when an earlier `reproduce` was interrupted, go on with it."""
+    if not everything:
+        return
+    if BEFORE.exists():
+        print(f"Going on with the reproduction that was interrupted (the earlier ledger is in {BEFORE}).")
+        return
+    print(f"Measuring everything again; until that is finished the present ledger is kept in {BEFORE}.")
+    BEFORE.parent.mkdir(exist_ok=True)
+    os.replace(RESULTS, BEFORE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What is there to merge? Suites: a base, its experts, their frozen heads and tasks, read from the shipped zoo."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..benchmark import EIGHT, TASKS, load_pictures
+from ..checkpoints import CheckpointError
+from ..paths import ZOO
+from .store import dequantise, read_file, read_manifest
+
+SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything a merge and its evaluation need."""
+
+    name: str            # "sketch-8"
+    model: str           # the image tower, "main"
+    seed: int            # of fine-tuning
+    base: dict           # state dict of the image tower, fp32
+    experts: dict        # task -> state dict
+    heads: dict          # task -> frozen zero-shot head, embedding x classes
+    digest: str          # eight hex digits of base and experts; results are filed under it
+
+    @property
+    def tasks(self):
+        """Names of the tasks, in the suite's order."""
+        return tuple(self.experts)
+
+    def pictures(self, task, split):
+        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split."""
+        return load_pictures(task, split)
+
+    def subset(self, tasks):
+        """The same suite with these experts only (order kept)."""
+        return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)})
+
+
+def zoo_folder(model):
+    """Folder of one tower's files: `data/zoo/<model>`, or below the folder that MERGELIB_ZOO names."""
+    return Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
+
+
+def load_suite(name="sketch-8", model="main", seed=0, folder=None):
+    """Read base, experts and heads of a suite; every file is checked against the manifest.
+
+    `name`: one of `SUITES`; `model`: a tower; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`.
+    Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
+    """
+    if name not in SUITES:
+        raise ValueError(f"There is no suite {name!r}. Known suites: {', '.join(SUITES)}.")
+    folder = zoo_folder(model) if folder is None else Path(folder)
+    manifest = read_manifest(folder)
+    wanted = [f"{task}-s{seed}" for task in SUITES[name]]
+    missing = [expert for expert in wanted if expert not in manifest["experts"]]
+    if missing:
+        raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
+    base = {key: tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()}
+    visual = {key.removeprefix("visual."): tensor for key, tensor in base.items() if key.startswith("visual.")}
+    experts = {task: dequantise(visual, read_file(folder, manifest["experts"][expert]))
+               for task, expert in zip(SUITES[name], wanted)}
+    entries = [manifest["base"], *(manifest["experts"][expert] for expert in wanted)]
+    digest = hashlib.sha256(json.dumps([entry["sha256"] for entry in entries]).encode()).hexdigest()[:8]
+    return Suite(name, model, seed, visual, experts, read_file(folder, manifest["heads"]), digest)

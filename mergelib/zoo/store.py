@@ -1,0 +1,96 @@
+"""Where are base and experts, and are they intact? Small files with a manifest of their checksums.
+
+The base is stored in fp16; an expert as its task vector, every matrix in int8 with one scale per row. What is read back
+is what is measured: the base *is* its fp16 numbers and an expert is base + scale * int8.
+"""
+
+import hashlib
+import json
+
+import torch
+
+from ..checkpoints import CheckpointError, read_state, write_state
+from ..paths import write_atomically
+
+VERSION = 1      # of the manifest's layout
+
+
+def quantise(base, expert):
+    """An expert as int8 rows with fp32 scales, and fp32 vectors: name -> tensor, `name@scale` -> rows x 1."""
+    packed = {}
+    for name, theta_0 in base.items():
+        tau = expert[name] - theta_0
+        if tau.dim() < 2:
+            packed[name] = tau
+            continue
+        rows = tau.flatten(1)
+        scale = rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
+        packed[name], packed[f"{name}@scale"] = (rows / scale).round().to(torch.int8).reshape(tau.shape), scale
+    return packed
+
+
+def dequantise(base, packed):
+    """The expert that `quantise` stored, in fp32."""
+    expert = {}
+    for name, theta_0 in base.items():
+        tau, scale = packed[name].float(), packed.get(f"{name}@scale")
+        expert[name] = theta_0 + (tau if scale is None else (tau.flatten(1) * scale).reshape(tau.shape))
+    return expert
+
+
+def flatten_state(state):
+    """All floating-point tensors of a state dict as one long vector, in sorted-name order."""
+    return torch.cat([state[name].flatten().float() for name in sorted(state) if state[name].is_floating_point()])
+
+
+def checksum(file):
+    """SHA-256 of a file, as hex digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def read_manifest(folder):
+    """The manifest of a zoo folder; CheckpointError when it is missing, damaged or of another version."""
+    file = folder / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing, so there is no zoo. {_repair(folder)}") from None
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{file} is damaged ({error}). {_repair(folder)}") from error
+    if manifest.get("version") != VERSION:
+        raise CheckpointError(f"{file} has layout version {manifest.get('version')}, this mergelib reads {VERSION}. "
+                              f"{_repair(folder)}")
+    return manifest
+
+
+def write_manifest(folder, manifest):
+    """Write the manifest, whole or not at all."""
+    text = json.dumps({"version": VERSION, **manifest}, indent=1) + "\n"
+    write_atomically(folder / "manifest.json", lambda part: part.write_text(text))
+
+
+def read_file(folder, entry):
+    """The tensors of one file of the zoo, after its checksum has been compared with the manifest's.
+
+    `entry`: {"file", "sha256", ...}. Raises CheckpointError that names the file and the repair.
+    """
+    file = folder / entry["file"]
+    if not file.exists():
+        raise CheckpointError(f"{file} is missing from the zoo. {_repair(folder)}")
+    found = checksum(file)
+    if found != entry["sha256"]:
+        raise CheckpointError(f"{file} is damaged: its SHA-256 begins {found[:12]}, the manifest says "
+                              f"{entry['sha256'][:12]} ({file.stat().st_size} bytes). {_repair(folder)}")
+    return read_state(file)
+
+
+def write_file(folder, name, tensors, **facts):
+    """Write one file of the zoo; returns its manifest entry with the given facts."""
+    file = folder / f"{name}.safetensors"
+    write_state(file, tensors)
+    return {"file": file.name, "sha256": checksum(file), "bytes": file.stat().st_size, **facts}
+
+
+def _repair(folder):
+    """What a person can do about a damaged zoo."""
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo` (about an hour)."
