@@ -25,27 +25,26 @@ class Ledger:
 
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
-        self.rows, self.files = {}, {}
-        for file in sorted(self.folder.glob("*.csv")):
-            for row in _read(file).to_dict("records"):
-                self.rows[_key(row)] = row
-                self.files.setdefault(file.stem, []).append(_key(row))
+        self.rows = {_key(row): row for file in sorted(self.folder.glob("[!.]*.csv"))     # a dot: a write that was killed
+                     for row in _read(file).to_dict("records")}
 
     def find(self, wanted):
         """The row whose `KEY` columns are as in `wanted`, or None. `options` may be a dict."""
         return self.rows.get(_key(wanted))
 
     def record(self, experiment, rows):
-        """Append rows (dicts with `KEY`, value, count, seconds) to an experiment's file; the same key is replaced."""
-        keys = self.files.setdefault(experiment, [])
+        """Append rows (dicts with `KEY`, value, count, seconds) to an experiment's file.
+
+        What was measured before, for this or another experiment, is replaced where it stands: a key has one row.
+        """
+        homes = set()
         for row in rows:
-            row = {"experiment": experiment, **row, "options": canonical(row["options"])}
-            key = _key(row)
-            self.rows[key] = row
-            if key not in keys:
-                keys.append(key)
-        table = pd.DataFrame([self.rows[key] for key in keys], columns=COLUMNS)
-        write_atomically(self.folder / f"{experiment}.csv", lambda part: table.to_csv(part, index=False))
+            home = self.rows.get(_key(row), {}).get("experiment", experiment)
+            self.rows[_key(row)] = {**row, "experiment": home, "options": canonical(row["options"])}
+            homes.add(home)
+        for home in sorted(homes):
+            table = pd.DataFrame([row for row in self.rows.values() if row["experiment"] == home], columns=COLUMNS)
+            write_atomically(self.folder / f"{home}.csv", lambda part, table=table: table.to_csv(part, index=False))
 
 
 def canonical(options):
@@ -61,15 +60,16 @@ def _key(row):
 def _read(file):
     """One file of the ledger; LedgerError when it is damaged or has other columns."""
     try:
-        table = pd.read_csv(file, dtype={name: str for name in KEY}, keep_default_na=False)
+        table = pd.read_csv(file, dtype={name: str for name in ("experiment", *KEY)}, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise LedgerError(f"{file} is damaged ({error}). {_repair(file)}") from error
     if list(table.columns) != COLUMNS:
         raise LedgerError(f"{file} has the columns {', '.join(table.columns)}; this mergelib writes {', '.join(COLUMNS)}. "
                           f"{_repair(file)}")
-    bad = pd.to_numeric(table["value"], errors="coerce").isna()
-    if bad.any():
-        raise LedgerError(f"{file}, line {bad.idxmax() + 2}: {table['value'][bad.idxmax()]!r} is no number. {_repair(file)}")
+    for name in ("value", "count", "seconds"):
+        bad = pd.to_numeric(table[name], errors="coerce").isna()
+        if bad.any():
+            raise LedgerError(f"{file}, line {bad.idxmax() + 2}: {table[name][bad.idxmax()]!r} is no {name}. {_repair(file)}")
     return table
 
 

@@ -1,8 +1,8 @@
 """`python -m mergelib.run figures|reproduce`: execute the notebooks in order, from the ledger or from nothing."""
 
 import argparse
+import ast
 import os
-import re
 import shutil
 import sys
 import time
@@ -27,7 +27,7 @@ def main():
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter of the notebooks, for example: -p seed 1")
     options = parser.parse_args()
-    notebooks = sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))
+    notebooks = [file for file in sorted(NOTEBOOKS.glob("[!.]*.ipynb")) if file.name.startswith(options.only)]
     if not notebooks:
         sys.exit(f"No notebook in {NOTEBOOKS} begins with {options.only!r}.")
     if options.what == "reproduce":
@@ -37,7 +37,7 @@ def main():
     for notebook in (bar := tqdm(notebooks, "notebooks")):
         bar.set_postfix_str(notebook.stem)
         execute(notebook, options.out or NOTEBOOKS, dict(options.parameter))
-    if options.what == "reproduce" and BEFORE.exists():
+    if options.what == "reproduce" and not options.only:
         shutil.rmtree(BEFORE)
     print(f"Figures: {os.environ.get('MERGELIB_FIGURES', FIGURES)}")
 
@@ -65,9 +65,10 @@ def _papermill(notebook, part, parameters):
 
 def _literal(text):
     """A command line value as the Python literal it looks like."""
-    if text in ("True", "False"):
-        return text == "True"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def clean(notebook):
@@ -97,6 +98,7 @@ def set_ledger_aside(everything):
         return
     print(f"Measuring everything again; until that is finished the present ledger is kept in {BEFORE}.")
     BEFORE.parent.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     os.replace(RESULTS, BEFORE)
 
 

@@ -1,6 +1,7 @@
 """Which measurements does a table or figure need? Each experiment declares them, asks the ledger, returns a tidy table."""
 
 from .measure import Job, accuracy_table, measure, spot_check
+from .regime import regime_table, regime_verdict
 from .scaling import by_task_count, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection
 from .solver import budget_averages, solver_budget, solver_losses, taylor_check
@@ -15,7 +16,7 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["DOGE", "Job", "accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
-           "conflict_matrix", "lambda_sweep", "magnitudes", "measure", "reference_rows", "selection", "solver_budget",
-           "solver_losses", "spot_check", "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets",
-           "taylor_check"]
+__all__ = ["DOGE", "Job", "accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows",
+           "conflict_losses", "conflict_matrix", "lambda_sweep", "magnitudes", "measure", "reference_rows",
+           "regime_table", "regime_verdict", "selection", "solver_budget", "solver_losses", "spot_check",
+           "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check"]

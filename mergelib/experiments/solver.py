@@ -15,6 +15,7 @@ from ..methods.solvers import Block, descend, exact
 from ..methods.subspace import shared_subspace
 from .measure import Job, ledger_rows, measure
 
+CG_STEPS = (1, 2, 3, 5, 7, 10, 14, 20, 32)
 TAYLOR_LAMBDAS = (0.05, 0.1, 0.2, 0.3)
 
 
@@ -48,7 +49,7 @@ def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
         gap, losses = block.gap(True), []
         descend([block], gap, steps=steps, record=losses)
         rows += [{"solver": "Adam", "tensor": name, "step": i + 1, "loss": x / losses[0]} for i, x in enumerate(losses[1:])]
-        for count in range(1, 33):
+        for count in CG_STEPS:
             residual = block.dot(block.total(exact([block], gap, steps=count)[0]), True) - gap
             rows.append({"solver": "conjugate gradients", "tensor": name, "step": count,
                          "loss": (residual.square().sum() / gap.square().sum()).item()})

@@ -4,11 +4,11 @@ import json
 import re
 
 import pandas as pd
+import torch
 
 from ..merge import stream
 from ..methods import ENCODER_MATRICES
 from ..methods.subspace import as_matrices, project_out, shared_subspace
-from ..zoo.regime import cosine_matrix
 from ..zoo.store import flatten_state
 from .measure import Job, measure
 from .selection import LAMBDAS
@@ -36,7 +36,9 @@ def sweep_averages(table):
 def task_cosines(suite):
     """DOGE Fig. 2a: cosine similarity of every pair of task vectors, all tensors taken together."""
     theta_0 = flatten_state(suite.base)
-    return cosine_matrix({task: flatten_state(expert) - theta_0 for task, expert in suite.experts.items()})
+    taus = torch.stack([flatten_state(expert) - theta_0 for expert in suite.experts.values()])
+    unit = taus / taus.norm(dim=1, keepdim=True)
+    return pd.DataFrame((unit @ unit.T).numpy(), index=list(suite.tasks), columns=list(suite.tasks))
 
 
 def conflict_losses(suite, lam=0.3, **how):

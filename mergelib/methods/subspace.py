@@ -34,7 +34,7 @@ def shared_subspace(taus, rank_ratio=1 / 6, rank="matrix", name="this tensor"):
     With more tasks than r the subspace is empty, and a warning says so.
     """
     one_of("rank", rank, ("matrix", "numerical"))
-    count = min(taus.shape[1:]) if rank == "matrix" else int(torch.linalg.matrix_rank(taus).max())
+    count = min(taus.shape[1:]) if rank == "matrix" else int(torch.linalg.matrix_rank(taus.float()).max())
     each, shared = count // len(taus), int(count * rank_ratio)
     if each == 0 < count and min(taus.shape[1:]) > 1:
         warnings.warn(f"{name}: {len(taus)} tasks but rank {count}, so no direction can be shared by all and DOGE's "

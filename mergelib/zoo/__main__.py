@@ -1,19 +1,20 @@
 """`python -m mergelib.zoo`: train the zoo from nothing, resumable at any point, and print its regime table."""
 
 import argparse
-import dataclasses
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
 
 from ..benchmark import EIGHT, SPLITS, TASKS, load_pictures, load_task
+from ..experiments import regime_table, regime_verdict
+from ..ledger import Ledger
 from ..models import build_clip, build_head
 from ..paths import CACHE, ROOT, ZOO
 from . import load_suite
-from .regime import regime_table, regime_verdict
 from .store import quantise, read_file, read_manifest, write_file, write_manifest
 from .train import FINETUNE, PRETRAIN, finetune, pretrain
 
@@ -31,7 +32,7 @@ def main():
     for task in EIGHT:
         train_expert(options.tower, task, FINETUNE, folder, work)
     print(f"\nThe zoo is in {folder} ({time.monotonic() - start:.0f} s). Its regime:\n")
-    table = regime_table(load_suite("sketch-8", options.tower, folder=folder))
+    table = regime_table(load_suite("sketch-8", options.tower, folder=folder), ledger=Ledger(folder / "results"))
     print(table.round(3).to_string(), regime_verdict(table).to_string(index=False), sep="\n\n")
     if options.out != ZOO:
         print(f"\nTo use it instead of the shipped one, set MERGELIB_ZOO={options.out}")
@@ -52,7 +53,7 @@ def _draw(job):
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
     try:
-        if read_manifest(folder)["recipe"]["pretrain"] == dataclasses.asdict(PRETRAIN):
+        if read_manifest(folder)["base"]["recipe"] == asdict(PRETRAIN):
             return
     except ValueError:
         pass
@@ -63,23 +64,22 @@ def train_base(tower, folder, work):
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
-        "recipe": {"pretrain": dataclasses.asdict(PRETRAIN), "finetune": dataclasses.asdict(FINETUNE)},
-        "base": write_file(folder, "base", base, seconds=round(time.monotonic() - start)),
+        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), seconds=round(time.monotonic() - start)),
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 
 def train_expert(tower, task, recipe, folder, work):
     """Fine-tune and store one expert, unless it is there already."""
     manifest, name = read_manifest(folder), f"{task}-s{recipe.seed}"
-    if name in manifest["experts"]:
+    if manifest["experts"].get(name, {}).get("recipe") == asdict(recipe):
         return
     start = time.monotonic()
     clip = build_clip(tower)
     clip.load_state_dict({key: tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()})
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
     expert = finetune(clip, read_file(folder, manifest["heads"])[task], task, recipe, work).state_dict()
-    entry = write_file(folder, name, quantise(base, expert), seed=recipe.seed, seconds=round(time.monotonic() - start))
-    manifest["experts"][name] = entry
+    manifest["experts"][name] = write_file(folder, name, quantise(base, expert), recipe=asdict(recipe),
+                                           seconds=round(time.monotonic() - start))
     write_manifest(folder, manifest)
 
 

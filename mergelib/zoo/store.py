@@ -55,7 +55,7 @@ def read_manifest(folder):
         manifest = json.loads(file.read_text())
     except FileNotFoundError:
         raise CheckpointError(f"{file} is missing, so there is no zoo. {_repair(folder)}") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:      # no JSON, or no text at all
         raise CheckpointError(f"{file} is damaged ({error}). {_repair(folder)}") from error
     if manifest.get("version") != VERSION:
         raise CheckpointError(f"{file} has layout version {manifest.get('version')}, this mergelib reads {VERSION}. "

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class Recipe:
 
 
 PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
-FINETUNE = Recipe(steps=300, batch=128, lr=1e-4, weight_decay=0.05)
+FINETUNE = Recipe(steps=900, batch=64, lr=2e-4, weight_decay=0.05)
 
 
 def fit(module, loss_of, recipe, checkpoint, title):
@@ -36,7 +36,7 @@ def fit(module, loss_of, recipe, checkpoint, title):
     batches it would have seen. The checkpoint is written about every 20 seconds, whole or not at all.
     """
     optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    start = _resume(module, optimiser, checkpoint)
+    start = _resume(module, optimiser, recipe, checkpoint)
     saved = time.monotonic()
     for step in (bar := tqdm(range(start, recipe.steps), title, initial=start, total=recipe.steps, mininterval=2)):
         for group in optimiser.param_groups:
@@ -47,16 +47,17 @@ def fit(module, loss_of, recipe, checkpoint, title):
         optimiser.step()
         if time.monotonic() - saved > 20 or step + 1 == recipe.steps:
             bar.set_postfix(loss=f"{loss.item():.3f}")
-            state = {"step": step + 1, "module": module.state_dict(), "optimiser": optimiser.state_dict()}
+            state = {"step": step + 1, "recipe": asdict(recipe), "module": module.state_dict(),
+                     "optimiser": optimiser.state_dict()}
             write_atomically(checkpoint, lambda part, state=state: torch.save(state, part))
             saved = time.monotonic()
 
 
-def _resume(module, optimiser, checkpoint):
-    """Load a checkpoint if there is one; the step to go on from."""
-    if not checkpoint.exists():
+def _resume(module, optimiser, recipe, checkpoint):
+    """Load a checkpoint of this recipe if there is one; the step to go on from."""
+    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {}
+    if state.get("recipe") != asdict(recipe):
         return 0
-    state = torch.load(checkpoint, weights_only=True)
     module.load_state_dict(state["module"])
     optimiser.load_state_dict(state["optimiser"])
     return state["step"]
