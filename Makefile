@@ -32,12 +32,12 @@ lab: $(ready) ## open the notebooks in JupyterLab
 	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks
 
-reproduce: $(ready) ## measure every number again, then redraw (hours on two cores; resumes)
-	@echo "Measuring every number again: hours on two cores. Ctrl-C is safe; the next call resumes."
+reproduce: $(ready) ## measure every number again, then redraw (half an hour or so; resumes)
+	@echo "Measuring every number again: half an hour or so on two cores. Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.run reproduce $(only) $(ARGS)
 
-zoo: $(ready) ## train the benchmark's models again from nothing (hours on two cores; resumes)
-	@echo "Training the benchmark's models: hours on two cores. Ctrl-C is safe; the next call resumes."
+zoo: $(ready) ## train the benchmark's models again from nothing (an hour; resumes)
+	@echo "Training the benchmark's models: about an hour on two cores. Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.zoo $(ARGS)
 
 lint: $(ready) ## check the style of package, tests and notebooks

@@ -4,7 +4,7 @@ from .measure import Job, accuracy_table, measure, spot_check
 from .regime import regime_table, regime_verdict
 from .scaling import by_task_count, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection
-from .solver import budget_averages, solver_budget, solver_losses, taylor_check
+from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
 from .vectors import (
     conflict_losses,
     conflict_matrix,
@@ -17,6 +17,7 @@ from .vectors import (
 )
 
 __all__ = ["DOGE", "Job", "accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows",
-           "conflict_losses", "conflict_matrix", "lambda_sweep", "magnitudes", "measure", "reference_rows",
-           "regime_table", "regime_verdict", "selection", "solver_budget", "solver_losses", "spot_check",
-           "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check"]
+           "conflict_losses", "conflict_matrix", "damping_sweep", "lambda_sweep", "magnitudes", "measure",
+           "reference_rows", "regime_table", "regime_verdict", "selection", "solver_budget", "solver_losses",
+           "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines", "task_count",
+           "task_subsets", "taylor_check"]

@@ -11,7 +11,7 @@ GRIDS = (        # what is tried on the validation pictures: method, preset, opt
     ("task-arithmetic", "", "lam", LAMBDAS[1:11]),
     ("ties", "paper", "lam", (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)),
     ("ties", "code", "lam", LAMBDAS[1:11]),
-    ("norm-lambda", "", "eta", ETAS),
+    *(("norm-lambda", preset, "eta", ETAS) for preset in ("paper", "code")),
     *(("doge-ta", preset, "eta", ETAS) for preset in DOGE),
 )
 

@@ -5,14 +5,16 @@ import re
 import time
 
 import pandas as pd
+import torch
 
 from ..adapt import loss_gradient
 from ..benchmark import SIZES
 from ..ledger import Ledger, canonical
 from ..merge import stream
+from ..methods import ENCODER_MATRICES
 from ..methods.linear import norm_coefficients
 from ..methods.solvers import Block, descend, exact
-from ..methods.subspace import shared_subspace
+from ..methods.subspace import project_out, shared_subspace
 from .measure import Job, ledger_rows, measure
 
 CG_STEPS = (1, 2, 3, 5, 7, 10, 14, 20, 32)
@@ -34,6 +36,32 @@ def budget_averages(table):
     table = table.assign(solver=options.map(lambda o: names[o.get("solver", "exact")]), steps=options.map(lambda o: o["steps"]))
     means = table.groupby(["solver", "steps"])[["value", "seconds"]].mean().reset_index()
     return means.assign(accuracy=100 * means.pop("value"))
+
+
+def damping_sweep(suite, eta, dampings=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), **how):
+    """Validation accuracy (percent) of DOGE TA (exact) against the damping of its solver: a Series by damping."""
+    jobs = [Job("doge-ta", "exact", {"eta": eta, "damping": damping}, split="validation") for damping in dampings]
+    table = measure("damping", suite, jobs, **how)
+    table = table[table["metric"] == "accuracy"]
+    damping = table["options"].map(lambda text: json.loads(text)["damping"]).rename("damping")
+    return 100 * table.groupby(damping)["value"].mean().rename("accuracy")
+
+
+def step_lengths(suite, **merged):
+    """How far merged models (name -> state dict) go along the task vectors, inside and outside the shared subspace.
+
+    Over all transformer matrices sum_j <P tau_j, P M> / sum_j ||P tau_j||^2, M the merged step and P the projection on the
+    subspace or out of it. 1 is as far as the experts went. DataFrame: name by inside, outside.
+    """
+    sums = {name: torch.zeros(2, 2) for name in merged}      # inside and outside: product with the step, square
+    keys = [name for name in suite.base if re.search(ENCODER_MATRICES, name)]
+    for key, theta_0, taus in stream(suite.base, suite.experts, keys):
+        outside = torch.stack([project_out(tau, shared_subspace(taus)) for tau in taus])
+        for name, state in merged.items():
+            for i, part in enumerate((taus - outside, outside)):
+                sums[name][i] += torch.stack([(part * (state[key] - theta_0)).sum(), part.square().sum()])
+    return pd.DataFrame({name: {"inside": (s[0, 0] / s[0, 1]).item(), "outside": (s[1, 0] / s[1, 1]).item()}
+                         for name, s in sums.items()}).T
 
 
 def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):

@@ -29,10 +29,11 @@ def main():
     start, folder, work = time.monotonic(), options.out / options.tower, CACHE / "training" / options.tower
     draw_everything()
     train_base(options.tower, folder, work)
-    for task in EIGHT:
+    for task in tqdm(EIGHT, "experts"):
         train_expert(options.tower, task, FINETUNE, folder, work)
     print(f"\nThe zoo is in {folder} ({time.monotonic() - start:.0f} s). Its regime:\n")
     table = regime_table(load_suite("sketch-8", options.tower, folder=folder), ledger=Ledger(folder / "results"))
+    write_manifest(folder, {**read_manifest(folder), "regime": table.round(4).to_dict("index")})
     print(table.round(3).to_string(), regime_verdict(table).to_string(index=False), sep="\n\n")
     if options.out != ZOO:
         print(f"\nTo use it instead of the shipped one, set MERGELIB_ZOO={options.out}")
@@ -40,7 +41,7 @@ def main():
 
 def draw_everything():
     """Draw all pictures that training and evaluation read, on two processes."""
-    jobs = [(task, split) for split in SPLITS for task in TASKS]
+    jobs = [(task, split) for split in SPLITS for task in (TASKS if split == "web" else EIGHT)]
     with ProcessPoolExecutor(2) as pool:
         list(tqdm(pool.map(_draw, jobs), "drawing pictures", total=len(jobs)))
 

@@ -1,0 +1,207 @@
+"""DOGE's optimisation against references: autograd and torch.optim with a dense projector, dense linear algebra.
+
+Every tensor's base is zero here, so that a merge is the update itself. All references are in fp64.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mergelib import merge
+from mergelib.methods.subspace import project_out, shared_subspace
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+ETA = 0.07
+SHAPES = {"matrix": (12, 16), "tall": (20, 6), "row": (1, 10)}     # r / T: 4, 2 and none; r / 6: 2, 1 and none
+CHOICES = list(itertools.product(["row", "tensor", "global"], ["universal", "per_task"]))
+
+
+def random_taus(tasks=3, seed=0):
+    """Name -> T x rows x columns; all tensors' task vectors have norms around 0.25, so lam is around 0.3 in each."""
+    draw = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(tasks, *shape, generator=draw) / (4 * (shape[0] * shape[1])**0.5)
+            for name, shape in SHAPES.items()}
+
+
+def modification(taus, **options):
+    """What DOGE TA adds to sum_i lam_i tau_i, name -> rows x columns in fp64."""
+    base = {name: torch.zeros(tau.shape[1:]) for name, tau in taus.items()}
+    experts = [{name: tau[i] for name, tau in taus.items()} for i in range(len(taus["matrix"]))]
+    merged = merge("doge-ta", base, experts, eta=ETA, dtype="float64", **options)
+    return {name: merged[name].double() - weighted(tau.double()) for name, tau in taus.items()}
+
+
+def assert_same(ours, reference, tolerance):
+    """Every tensor of `ours` is within `tolerance` of the reference, relative to all of the reference."""
+    size = sum(tensor.norm() ** 2 for tensor in reference.values()) ** 0.5
+    assert size > 1e-3, "hardly anything was modified, so this comparison shows nothing"
+    for name in reference:
+        assert (ours[name] - reference[name]).norm() <= tolerance * size, name
+
+
+# --- the references
+
+def coefficients(tau):
+    return ETA / tau.flatten(1).norm(dim=1)
+
+
+def weighted(tau):
+    return torch.einsum("t,trc->rc", coefficients(tau), tau)
+
+
+def dense_projector(tau, ratio=1 / 6, rank=None):
+    """I - U U^T with U from singular value decompositions, as Sec. 4.2 and App. B say."""
+    rank = rank or min(tau.shape[1:])
+    identity, each, shared = torch.eye(tau.shape[1]).double(), rank // len(tau), int(rank * ratio)
+    if not each or not shared:
+        return identity
+    bases = torch.cat([torch.linalg.svd(one.double()).U[:, :each] for one in tau], dim=1)
+    u = torch.linalg.svd(bases).U[:, :shared]
+    return identity - u @ u.T
+
+
+def published(taus, inner_product, delta, optimiser, steps):
+    """Eq. 5 to 7 by autograd: delta per tensor, 1 or T x rows x columns."""
+    taus = {name: tau.double() for name, tau in taus.items()}
+    deltas = {name: torch.zeros(len(tau) if delta == "per_task" else 1, *tau.shape[1:], dtype=torch.float64,
+                                requires_grad=True) for name, tau in taus.items()}
+    projectors = {name: dense_projector(tau) for name, tau in taus.items()}
+    optimiser = optimiser(deltas.values())
+    for _ in range(steps):
+        products = []
+        for name, tau in taus.items():
+            merged = torch.einsum("t,trc->rc", coefficients(tau), tau + deltas[name])
+            products.append((-tau * (merged - tau)).sum(dim=2))         # T x rows
+        if inner_product == "row":
+            loss = sum(product.square().sum() for product in products)
+        elif inner_product == "tensor":
+            loss = sum(product.sum(dim=1).square().sum() for product in products)
+        else:
+            loss = sum(product.sum(dim=1) for product in products).square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        for name in taus:
+            deltas[name].grad = projectors[name] @ deltas[name].grad
+        optimiser.step()
+    return {name: tensor.detach() for name, tensor in deltas.items()}
+
+
+def in_sum(taus, deltas):
+    """sum_i lam_i delta_i, name -> rows x columns."""
+    return {name: torch.einsum("t,trc->rc", coefficients(tau.double()), deltas[name].expand(tau.shape))
+            for name, tau in taus.items()}
+
+
+def smallest(taus, inner_product, delta, project=True, damping=0.0):
+    """The smallest delta (all tensors and tasks stacked) with <tau_j, sum_i lam_i delta_i> = gap_j: sum_i lam_i delta_i.
+
+    Damped: of the normal equations K a = gap, K + damping * diag(K) is inverted.
+    """
+    groups = [list(taus)] if inner_product == "global" else [[name] for name in taus]
+    return {name: tensor for group in groups
+            for name, tensor in _smallest({name: taus[name].double() for name in group},
+                                          inner_product, delta, project, damping).items()}
+
+
+def _smallest(taus, inner_product, delta, project, damping):
+    equations, gaps, outside, weights = {}, [], {}, {}
+    for name, tau in taus.items():
+        tasks, rows, columns = tau.shape
+        gap = (tau * (tau - weighted(tau))).sum(dim=2)                              # T x rows
+        matrix = torch.einsum("trc,rs->trsc", tau, torch.eye(rows).double())        # picks tau_j[r] from row r
+        if inner_product != "row":
+            gap, matrix = gap.sum(dim=1, keepdim=True), matrix.sum(dim=1, keepdim=True)
+        projector = dense_projector(tau) if project else torch.eye(rows).double()
+        outside[name] = torch.kron(projector, torch.eye(columns).double())
+        lam = coefficients(tau)
+        weights[name] = lam if delta == "per_task" else lam.sum()[None]
+        gaps.append(gap.flatten())
+        matrix = matrix.reshape(gap.numel(), rows * columns) @ outside[name]
+        equations[name] = torch.cat([weight * matrix for weight in weights[name]], dim=1)
+    a, gap = torch.cat(list(equations.values()), dim=1).numpy(), sum(gaps).numpy()
+    if damping:
+        normal = a @ a.T
+        delta = a.T @ np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gap)
+    else:
+        delta = np.linalg.lstsq(a, gap)[0]
+    parts = torch.from_numpy(delta).split([equation.shape[1] for equation in equations.values()])
+    return {name: (weights[name] @ (part.reshape(len(weights[name]), -1) @ outside[name])).reshape(tau.shape[1:])
+            for (name, tau), part in zip(taus.items(), parts)}
+
+
+# --- the subspace
+
+@pytest.mark.parametrize("tasks, shape", [(3, (12, 16)), (3, (20, 6)), (4, (9, 9)), (1, (8, 5)), (2, (30, 30))])
+@pytest.mark.parametrize("ratio", [1 / 6, 1 / 3, 0.7])
+def test_shared_subspace_is_that_of_singular_value_decompositions(tasks, shape, ratio):
+    tau = torch.randn(tasks, *shape, generator=torch.Generator().manual_seed(1)).double()
+    basis, reference = shared_subspace(tau, ratio), dense_projector(tau, ratio)
+    if tasks == 1:      # all of the one task's directions are equally shared, so any of them may be chosen
+        inside = dense_projector(tau, 1)
+        assert (inside @ basis).norm() < 1e-6 and basis.shape[1] == int(min(shape) * ratio)
+        assert (basis.T @ basis - torch.eye(basis.shape[1])).norm() < 1e-6
+    else:               # fp64, but through Gram matrices: the square root of 1e-16 at worst
+        assert (project_out(torch.eye(len(basis)).double(), basis) - reference).norm() < 1e-6
+
+
+def test_numerical_rank_counts_the_directions_that_lora_really_uses():
+    draw = torch.Generator().manual_seed(2)
+    tau = torch.randn(3, 20, 6, generator=draw).double() @ torch.randn(3, 6, 24, generator=draw).double()
+    basis = shared_subspace(tau, 0.5, rank="numerical")
+    assert (torch.eye(20) - basis @ basis.T - dense_projector(tau, 0.5, rank=6)).norm() < 1e-6
+    assert shared_subspace(tau, 0.5, rank="matrix").shape == (20, 10) and basis.shape == (20, 3)
+
+
+# --- the solvers
+
+@pytest.mark.parametrize("inner_product, delta", CHOICES)
+def test_adam_is_torch_s_adam_on_the_projected_gradient(inner_product, delta):
+    taus = random_taus()
+    ours = modification(taus, inner_product=inner_product, delta=delta, solver="adam", steps=60, lr=1e-3)
+    deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
+    assert_same(ours, in_sum(taus, deltas), 1e-5)       # the merged weights are fp32: 1e-7 of numbers around 0.1
+
+
+@pytest.mark.parametrize("inner_product, delta", CHOICES)
+def test_gd_is_plain_gradient_descent(inner_product, delta):
+    taus = random_taus()
+    ours = modification(taus, inner_product=inner_product, delta=delta, solver="gd", steps=40, lr=0.5)
+    deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.SGD(tensors, lr=0.5), steps=40)
+    assert_same(ours, in_sum(taus, deltas), 1e-5)
+
+
+@pytest.mark.parametrize("project", [True, False])
+@pytest.mark.parametrize("inner_product, delta", CHOICES)
+def test_exact_is_the_smallest_solution(inner_product, delta, project):
+    taus = random_taus()
+    ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, project=project)
+    # Conjugate gradients stop at a residual of 1e-6, these systems' condition adds a factor of ten to a hundred.
+    assert_same(ours, smallest(taus, inner_product, delta, project), 1e-4)
+
+
+@pytest.mark.parametrize("damping", [0.01, 0.3])
+@pytest.mark.parametrize("inner_product, delta", CHOICES)
+def test_damping_adds_to_the_diagonal_of_the_normal_equations(inner_product, delta, damping):
+    taus = random_taus()
+    ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, damping=damping)
+    assert_same(ours, smallest(taus, inner_product, delta, damping=damping), 1e-4)
+
+
+@pytest.mark.parametrize("mask", ["tau", "tau+delta"])
+@pytest.mark.parametrize("delta", ["universal", "per_task"])
+@pytest.mark.parametrize("inner_product", ["row", "global"])
+def test_masks_meet_every_task_s_own_modification(inner_product, delta, mask):
+    taus = random_taus()
+    found = published(taus, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
+    moved = {name: tau.double() + found[name] for name, tau in taus.items()}
+    judged = torch.cat([(taus if mask == "tau" else moved)[name].flatten(1) for name in taus], dim=1).abs()
+    smallest_kept = judged.sort(dim=1, descending=True).values[:, int(0.3 * judged.shape[1])]
+    masked = {}
+    for name, tau in taus.items():
+        kept = (tau if mask == "tau" else moved[name]).abs() >= smallest_kept[:, None, None]
+        masked[name] = torch.einsum("t,trc->rc", coefficients(tau.double()), kept * moved[name])
+    ours = modification(taus, inner_product=inner_product, delta=delta, mask=mask, solver="adam", steps=60, lr=1e-3)
+    assert_same({name: ours[name] + weighted(tau.double()) for name, tau in taus.items()}, masked, 1e-5)

@@ -1,0 +1,168 @@
+"""Do the figures say what they show, in one style, and in the same bytes every time?"""
+
+from itertools import pairwise
+
+import IPython.display
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from mergelib import METHODS, figures
+from mergelib.experiments.measure import ROWS, label
+from mergelib.figures import STYLE
+
+matplotlib.use("Agg")
+LABELS = [*ROWS.values(), *(label(name, preset) for name, spec in METHODS.items() for preset in spec.presets or [""])]
+TASKS = [f"task {i}" for i in range(8)]
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    return tmp_path
+
+
+# --- tables as `experiments` makes them
+
+def square():
+    return pd.DataFrame(np.linspace(-1, 1, 64).reshape(8, 8), TASKS, TASKS)
+
+
+def by_label(names=tuple(LABELS), **columns):
+    return pd.concat([pd.DataFrame({"label": name, **columns}) for name in names])
+
+
+def regime():
+    columns = {"zero-shot": 50.0, "task arithmetic": 70.0, "expert": 95.0}
+    return pd.DataFrame(columns, index=[*TASKS, "mean"])
+
+
+def magnitudes():
+    return pd.DataFrame(np.arange(1.0, 25).reshape(8, 3) * 1e-4, TASKS, ["0.attn.in_proj_weight", "0.mlp.c_fc", "proj"])
+
+
+def shares():
+    return pd.concat([pd.DataFrame({"task": task, "layer": ["a", "b"], "share": [0.3, 0.4], "chance": 0.1}) for task in TASKS])
+
+
+def losses():
+    return pd.concat([pd.DataFrame({"solver": solver, "tensor": tensor, "step": [1, 2, 3], "loss": [1.0, 0.1, 0.01]})
+                      for solver in ("Adam", "conjugate gradients") for tensor in ("a", "b")])
+
+
+def taylor():
+    return pd.concat([pd.DataFrame({"task": task, "lam": [0.1, 0.2], "actual": [-0.1, 0.1], "first order": [-0.1, -0.2]})
+                      for task in TASKS])
+
+
+def budget():
+    return pd.DataFrame({"solver": ["conjugate gradients"] * 2 + ["Adam"] * 2, "steps": [1, 10, 25, 400], "accuracy": 80.0})
+
+
+FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y axis); heat maps name their rows and columns
+    "regime": (lambda: figures.regime(regime()), "", "accuracy on test pictures (%)"),
+    "cosines": (lambda: figures.cosines(square()), "", ""),
+    "magnitudes": (lambda: figures.magnitudes(magnitudes()), "tensor, from the input to the output", ""),
+    "subspace shares": (lambda: figures.subspace_shares(shares()), "matrix, from the input to the output",
+                        "share of squared norm inside"),
+    "conflicts": (lambda: figures.conflicts(square()), "task added", "task that is measured"),
+    "lambda sweep": (lambda: figures.lambda_sweep(by_label(lam=[0.1, 0.3], accuracy=[60.0, 70.0]), {"Weight Averaging": 65.0}),
+                     "merging coefficient lambda", "average accuracy on eight tasks (%)"),
+    "convergence": (lambda: figures.convergence(losses()), "steps", "loss / loss before the first step"),
+    "solver budget": (lambda: figures.solver_budget(budget()), "steps", "average accuracy on eight tasks (%)"),
+    "selection": (lambda: figures.selection(by_label(setting=[0.01, 0.1], accuracy=[0.6, 0.7]), {"paper": 0.07}),
+                  "eta", "average accuracy on validation pictures (%)"),
+    "task count": (lambda: figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
+                   "number of merged tasks", "average accuracy on the merged tasks (%)")}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_say_what_they_show(name):
+    draw, xlabel, ylabel = FIGURES[name]
+    axis = draw().axes[0]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == (xlabel, ylabel)
+    for said, ticks in ((xlabel, axis.get_xticklabels()), (ylabel, axis.get_yticklabels())):
+        assert said or [tick.get_text() for tick in ticks] == TASKS
+
+
+def test_the_taylor_check_has_a_panel_per_task():
+    figure = figures.taylor(taylor())
+    assert [axis.get_title() for axis in figure.axes] == TASKS
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("lambda", "change of the loss (nats)")
+
+
+def pictures_of_their_label(name, split, count):
+    """Stands in for `load_pictures`: every picture is filled with the number of its class."""
+    labels = np.arange(count) % len(figures.load_task(name).classes)
+    return np.broadcast_to(labels[:, None, None, None], (count, 32, 32, 3)).astype(np.uint8), labels
+
+
+def test_a_contact_sheet_names_every_class(monkeypatch):
+    monkeypatch.setattr(figures, "load_pictures", pictures_of_their_label)
+    titles = [axis.get_title().split() for axis in figures.contact_sheet("dice", columns=5).axes]
+    assert [title for title in titles if title] == [name.split() for name in figures.load_task("dice").classes]
+
+
+def test_the_overview_has_a_row_of_different_classes_per_task(monkeypatch):
+    monkeypatch.setattr(figures, "load_pictures", pictures_of_their_label)
+    axes = figures.overview(["dice", "signs"], columns=8).axes
+    shown = [int(axis.images[0].get_array()[0, 0, 0]) for axis in axes]
+    assert len(shown) == 16 and len(set(shown[:8])) == len(set(shown[8:])) == 8
+
+
+# --- one style
+
+def test_every_method_has_a_colour_and_a_marker_of_its_own():
+    styles = [(to_hex(colour), marker) for colour, marker in map(STYLE.get, LABELS)]
+    assert len({colour for colour, _ in styles}) == len({marker for _, marker in styles}) == len(LABELS)
+
+
+def test_lines_are_drawn_in_the_house_style():
+    figure = figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0]))
+    for name, line in zip(LABELS, (container.lines[0] for container in figure.axes[0].containers), strict=True):
+        assert (to_hex(line.get_color()), line.get_marker()) == (to_hex(STYLE[name][0]), STYLE[name][1])
+        assert line.get_ydata().tolist() == [80.0, 70.0]
+
+
+def test_methods_stand_side_by_side_so_that_no_interval_hides_another():
+    figure = figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0]))
+    places = [container.lines[0].get_xdata()[0] for container in figure.axes[0].containers]
+    assert all(a < b for a, b in pairwise(places)) and max(abs(place - 2) for place in places) < 0.5
+    assert sum(places) / len(places) == pytest.approx(2)
+
+
+# --- files
+
+@pytest.mark.parametrize("name", ["cosines", "convergence", "task count"])
+def test_the_same_table_gives_the_same_bytes(folder, name, monkeypatch):
+    contents = []
+    for now in ("1000000000", "1700000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", now)            # what matplotlib takes for the present time
+        figures.save(FIGURES[name][0](), "doge-fig1")
+        contents.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert contents[0] == contents[1] and set(contents[0]) == {"doge-fig1.png", "doge-fig1.pdf"}
+
+
+def test_files_are_what_they_are_called_and_carry_no_date(folder):
+    figures.save(figures.cosines(square()), "a")
+    png, pdf = (folder / "a.png").read_bytes(), (folder / "a.pdf").read_bytes()
+    assert png.startswith(b"\x89PNG") and pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf and b"Software" not in png and b"tIME" not in png
+
+
+def test_a_figure_is_shown_with_words_for_those_who_cannot_see_it(folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda figure, metadata: shown.append((figure, metadata)))
+    figure = figures.cosines(square())
+    figures.show(figure, "tatr-fig2", "Eight by eight cosines.")
+    assert shown == [(figure, {"image/png": {"alt": "Eight by eight cosines."}})]
+    assert (folder / "tatr-fig2.png").exists() and not plt.fignum_exists(figure.number)      # nor shown a second time

@@ -1,0 +1,167 @@
+"""Are notebooks run whole or not at all, with the parameters asked for, and left as clean as they were?"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill.exceptions import PapermillExecutionError
+
+from mergelib import run
+
+
+def write_notebook(file, last="print(number + 1)"):
+    """Three cells: a title, the parameter `number`, and `last`."""
+    parameters = new_code_cell("number = 1", metadata={"tags": ["parameters"]})
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A title"), parameters, new_code_cell(last)], metadata=metadata), file)
+    return file
+
+
+@pytest.fixture
+def notebooks(monkeypatch, tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(run, "NOTEBOOKS", folder)
+    return folder
+
+
+# --- one notebook
+
+def test_an_executed_notebook_is_clean_and_the_same_every_time(notebooks, tmp_path):
+    source = write_notebook(notebooks / "01-tiny.ipynb")
+    before, target = source.read_bytes(), tmp_path / "out" / source.name
+    run.execute(source, target.parent, {"number": "41"})
+    first = target.read_bytes()
+    notebook = nbformat.read(target, as_version=4)
+    assert [cell.source for cell in notebook.cells] == ["# A title", "number = 1", "print(number + 1)"]
+    assert notebook.cells[2].outputs[0].text == "42\n"
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert [dict(cell.metadata) for cell in notebook.cells] == [{}, {"tags": ["parameters"]}, {}]
+    assert source.read_bytes() == before and list(notebooks.iterdir()) == [source]
+
+    run.execute(target, target.parent, {"number": "41"})        # in place, as `make figures` does
+    assert target.read_bytes() == first and list(target.parent.iterdir()) == [target]
+
+
+def test_a_failing_notebook_leaves_the_old_one(notebooks):
+    source = write_notebook(notebooks / "01-tiny.ipynb", last="raise RuntimeError('no such number')")
+    before = source.read_bytes()
+    with pytest.raises(PapermillExecutionError, match="no such number"):
+        run.execute(source, notebooks, {})
+    assert source.read_bytes() == before and list(notebooks.iterdir()) == [source]
+
+
+def test_a_parameter_that_the_notebook_lacks_is_refused(notebooks):
+    source = write_notebook(notebooks / "01-tiny.ipynb")
+    with pytest.raises(ValueError, match="01-tiny.ipynb has no parameter nubmer; it has number"):
+        run.execute(source, notebooks, {"nubmer": "2"})
+
+
+@pytest.mark.parametrize("text, value", [("True", True), ("False", False), ("-3", -3), ("0.07", 0.07), ("1e-3", 0.001),
+                                         ("None", None), ("ViT-B-32", "ViT-B-32"), ("05-", "05-"), ("sketch 8", "sketch 8")])
+def test_command_line_values_become_what_they_look_like(text, value):
+    assert run._literal(text) == value and type(run._literal(text)) is type(value)
+
+
+def test_cleaning_drops_what_changes_from_run_to_run_and_keeps_the_results():
+    bar = "application/vnd.jupyter.widget-view+json"
+    bars = [new_output("stream", name="stderr", text="100%|###| 3/3"), new_output("display_data", {bar: {}, "text/plain": ""})]
+    results = [new_output("stream", name="stdout", text="88.1"), new_output("display_data", {"image/png": "iVBOR"})]
+    times = {"iopub.execute_input": "2025-01-01"}
+    cells = [new_code_cell("seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 0.1}}),
+             new_code_cell("seed = 7", metadata={"tags": ["injected-parameters"]}),
+             new_code_cell("work()", outputs=bars + results, metadata={"execution": times, "tags": []})]
+    notebook = run.clean(new_notebook(cells=cells, metadata={"papermill": {"end_time": "2025-01-01"}, "widgets": {}}))
+    assert [cell.source for cell in notebook.cells] == ["seed = 0", "work()"]
+    assert notebook.cells[1].outputs == results
+    assert "2025" not in nbformat.writes(notebook) and "papermill" not in nbformat.writes(notebook)
+    assert [cell.id for cell in notebook.cells] == ["cell-00", "cell-01"]
+
+
+# --- all of them
+
+@pytest.fixture
+def command(notebooks, monkeypatch, tmp_path):
+    """Run the command line on three notebooks; returns what was executed. `command.fails`: the notebook that fails."""
+    def command(*arguments):
+        def execute(notebook, folder, parameters):
+            done.append((notebook.stem, folder, parameters))
+            if notebook.stem == command.fails:
+                raise KeyboardInterrupt
+            run.RESULTS.mkdir(parents=True, exist_ok=True)
+            (run.RESULTS / f"{notebook.stem}.csv").write_text("new")
+        done = []
+        monkeypatch.setattr(run, "execute", execute)
+        monkeypatch.setattr(sys, "argv", ["run", *arguments])
+        run.main()
+        return done
+    for name in ("02-b", "00-a", "05-c"):
+        write_notebook(notebooks / f"{name}.ipynb")
+    write_notebook(notebooks / ".1234-02-b.ipynb")           # left behind by a run that was killed
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "data" / "results")
+    monkeypatch.setattr(run, "BEFORE", tmp_path / "build" / "results-before")
+    monkeypatch.setenv("MERGELIB_FIGURES", str(tmp_path / "figures"))
+    command.fails = None
+    return command
+
+
+@pytest.fixture
+def old_results(command):
+    run.RESULTS.mkdir(parents=True)
+    (run.RESULTS / "old.csv").write_text("old")
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir()) if folder.exists() else None
+
+
+NEW = ["00-a.csv", "02-b.csv", "05-c.csv"]
+
+
+def test_notebooks_run_in_their_order_with_the_parameters(command, notebooks):
+    assert command("figures", "-p", "seed", "1") == [(name, notebooks, {"seed": "1"}) for name in ("00-a", "02-b", "05-c")]
+
+
+def test_one_notebook_can_be_run_into_another_folder(command, tmp_path, monkeypatch):
+    assert command("figures", "--only", "05", "--out", str(tmp_path / "out")) == [("05-c", tmp_path / "out", {})]
+    assert Path(run.os.environ["MERGELIB_FIGURES"]) == tmp_path / "out" / "figures"
+
+
+def test_a_notebook_that_does_not_exist_is_named(command):
+    with pytest.raises(SystemExit, match="No notebook in .* begins with '99'"):
+        command("figures", "--only", "99")
+
+
+def test_figures_keep_the_ledger(command, old_results):
+    command("figures")
+    assert names(run.RESULTS) == [*NEW, "old.csv"]
+
+
+def test_reproducing_starts_from_an_empty_ledger(command, old_results):
+    command("reproduce")
+    assert names(run.RESULTS) == NEW and not run.BEFORE.exists()
+
+
+def test_an_interrupted_reproduction_keeps_the_old_ledger_and_goes_on(command, old_results):
+    command.fails = "02-b"
+    with pytest.raises(KeyboardInterrupt):
+        command("reproduce")
+    assert names(run.RESULTS) == ["00-a.csv"] and names(run.BEFORE) == ["old.csv"]
+
+    command.fails = None
+    command("reproduce", "--only", "05")                     # a single notebook does not end the reproduction
+    assert names(run.RESULTS) == ["00-a.csv", "05-c.csv"] and names(run.BEFORE) == ["old.csv"]
+
+    command("reproduce")
+    assert names(run.RESULTS) == NEW and not run.BEFORE.exists()
+
+
+def test_reproducing_without_any_ledger_can_be_interrupted_too(command):
+    command.fails = "02-b"
+    with pytest.raises(KeyboardInterrupt):
+        command("reproduce")
+    command.fails = None
+    command("reproduce")
+    assert names(run.RESULTS) == NEW and not run.BEFORE.exists()

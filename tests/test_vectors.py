@@ -1,0 +1,89 @@
+"""Are lengths, angles and slopes of task vectors what they are by hand?"""
+
+from importlib import import_module
+
+import pandas as pd
+import pytest
+import torch
+from conftest import random_checkpoints
+
+from mergelib import experiments as ex
+from mergelib import merge
+from mergelib.ledger import Ledger
+from mergelib.zoo import Suite
+
+
+def suite_of(base, experts):
+    return Suite("tiny", "none", 0, base, experts, {}, "0123abcd")
+
+
+@pytest.fixture
+def suite(base, experts):
+    return suite_of(base, experts)
+
+
+def test_cosines_of_known_task_vectors():
+    vectors = {"east": [2.0, 0], "north": [0, 0.5], "west": [-1.0, 0], "northeast": [3.0, 3.0]}
+    base = torch.tensor([5.0, 7.0])
+    suite = suite_of({"w": base}, {name: {"w": base + torch.tensor(v)} for name, v in vectors.items()})
+    half = 0.5**0.5
+    expected = [[1, 0, -1, half], [0, 1, 0, half], [-1, 0, 1, -half], [half, half, -half, 1]]
+    table = ex.task_cosines(suite)
+    assert table.to_numpy().tolist() == [pytest.approx(row, abs=1e-6) for row in expected]      # fp32
+    assert list(table.index) == list(table.columns) == list(vectors)
+
+
+def test_magnitudes_are_root_mean_squares():
+    base = {"transformer.resblocks.0.mlp.c_fc.weight": torch.zeros(2, 2), "proj": torch.ones(3)}
+    step = {"transformer.resblocks.0.mlp.c_fc.weight": torch.tensor([[3.0, 0], [0, 4]]), "proj": torch.tensor([2.0, -2, 2])}
+    table = ex.magnitudes(suite_of(base, {"a": {name: base[name] + step[name] for name in base}, "b": base}))
+    assert table.to_dict("index") == {"a": {"0.mlp.c_fc": 2.5, "proj": 2.0}, "b": {"0.mlp.c_fc": 0.0, "proj": 0.0}}
+
+
+def test_the_shared_subspace_holds_more_of_the_task_vectors_than_a_random_one(suite):
+    # The subspace is spanned by the vectors' own singular directions, so each share lies above chance on average.
+    table = ex.subspace_shares(suite)
+    assert set(table["task"]) == set(suite.tasks) and set(table["layer"]) == {"0.attn.in_proj_weight", "0.mlp.c_fc"}
+    assert table["share"].between(0, 1).all() and table["chance"].between(0, 1).all()
+    assert table["share"].mean() > table["chance"].mean()
+
+
+@pytest.mark.parametrize("lam", [0.3, 1.0])
+def test_task_arithmetic_with_one_expert_goes_lambda_of_its_way_inside_and_outside(lam):
+    base, experts = random_checkpoints(tasks=1)
+    merged = merge("task-arithmetic", base, experts, lam=lam)
+    lengths = ex.step_lengths(suite_of(base, experts), merged=merged, pretrained=base)
+    assert lengths.loc["merged"].tolist() == pytest.approx([lam, lam], rel=1e-4)        # fp32 sums over differences of 0.01
+    assert lengths.loc["pretrained"].tolist() == [0, 0]
+
+
+def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(suite, tmp_path, monkeypatch):
+    def gradient(state, suite, task):
+        asked.append(task)
+        return slopes[task]
+
+    def evaluate(state, suite, tasks, split):
+        loss = sum((slopes[task][name] * state[name]).sum().item() for task in tasks for name in slopes[task])
+        return pd.DataFrame([{"task": task, "accuracy": 0.5, "loss": loss, "entropy": 1.0, "n": 300} for task in tasks])
+
+    asked, draw = [], torch.Generator().manual_seed(0)
+    names = [name for name in suite.base if suite.base[name].is_floating_point()]
+    slopes = {task: {name: torch.randn(suite.base[name].shape, generator=draw) for name in names} for task in suite.tasks}
+    monkeypatch.setattr(import_module("mergelib.experiments.measure"), "evaluate", evaluate)
+    monkeypatch.setattr(import_module("mergelib.experiments.solver"), "loss_gradient", gradient)
+    table = ex.taylor_check(suite, ledger=Ledger(tmp_path))
+    # The ledger keeps six digits after the point; the losses themselves are sums of about 2000 products in fp32.
+    assert table["first order"].tolist() == pytest.approx(table["actual"].tolist(), abs=2e-5)
+    assert table["actual"].abs().max() > 0.01
+
+    again = ex.taylor_check(suite, ledger=Ledger(tmp_path))
+    assert asked == list(suite.tasks) and again.equals(table)
+
+
+def test_budgets_are_averaged_by_solver_and_steps():
+    rows = [("{\"steps\": 2}", 0.5, 1.0), ("{\"steps\": 2}", 0.7, 3.0), ("{\"solver\": \"adam\", \"steps\": 2}", 0.2, 9.0)]
+    table = pd.DataFrame([{"metric": "accuracy", "options": options, "value": value, "seconds": seconds}
+                          for options, value, seconds in rows])
+    found = ex.budget_averages(table).set_index(["solver", "steps"])
+    assert found.loc[("conjugate gradients", 2)].to_dict() == {"seconds": 2.0, "accuracy": pytest.approx(60)}
+    assert found.loc[("Adam", 2)].to_dict() == {"seconds": 9.0, "accuracy": pytest.approx(20)}

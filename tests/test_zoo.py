@@ -1,0 +1,150 @@
+"""Is the zoo what was trained, and whole? Storage, its faults, and the suites read from it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mergelib import CheckpointError, load_suite
+from mergelib.benchmark import EIGHT
+from mergelib.zoo.store import dequantise, quantise, read_file, read_manifest, write_file, write_manifest
+
+SHAPES = {"conv1.weight": (8, 3, 2, 2), "proj": (6, 5), "ln.bias": (7,)}
+
+
+def random_state(seed, size=1.0):
+    draw = torch.Generator().manual_seed(seed)
+    return {name: size * torch.randn(shape, generator=draw) for name, shape in SHAPES.items()}
+
+
+def moved(base, seed, size=0.01):
+    return {name: base[name] + step for name, step in random_state(seed, size).items()}
+
+
+def flip(file):
+    """Flip the highest bit of the byte in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x80
+    file.write_bytes(content)
+
+
+def cut(file):
+    """Keep the first half only."""
+    content = file.read_bytes()
+    file.write_bytes(content[:len(content) // 2])
+
+
+# --- storage
+
+def test_quantised_matrices_come_back_within_half_a_step_per_row():
+    base = random_state(0)
+    expert = moved(base, 1)
+    expert["proj"][2] = base["proj"][2] + torch.tensor([1e-6, -3e-7, 0, 0, 0])       # a row much smaller than its matrix
+    back = dequantise(base, quantise(base, expert))
+    for name in ("conv1.weight", "proj"):
+        tau = (expert[name] - base[name]).flatten(1)
+        step = tau.abs().amax(dim=1, keepdim=True) / 127
+        rounding = 2 * torch.finfo(torch.float32).eps * base[name].abs().max()       # of base + tau in fp32, at most
+        assert ((back[name] - expert[name]).flatten(1).abs() <= 0.5001 * step + rounding).all()
+
+
+def test_vectors_and_untouched_rows_come_back_exactly():
+    base = {"w": torch.ones(2, 3), "b": torch.arange(4.0)}
+    expert = {"w": torch.tensor([[1.0, 1, 1], [1.5, 1, 0.5]]), "b": torch.arange(4.0) + 2**-12}
+    back = dequantise(base, quantise(base, expert))
+    assert torch.equal(back["b"], expert["b"]) and torch.equal(back["w"], expert["w"])
+
+
+def test_matrices_take_a_byte_per_number():
+    packed = quantise(random_state(0), random_state(1))
+    assert {name: tensor.dtype for name, tensor in packed.items() if "@" not in name} == {
+        "conv1.weight": torch.int8, "proj": torch.int8, "ln.bias": torch.float32}
+
+
+def test_what_is_written_is_read(tmp_path):
+    state = random_state(0)
+    entry = write_file(tmp_path, "expert", state, seed=3)
+    back = read_file(tmp_path, entry)
+    assert entry["seed"] == 3 and entry["bytes"] == (tmp_path / entry["file"]).stat().st_size
+    assert all(torch.equal(back[name], state[name]) for name in SHAPES)
+    write_manifest(tmp_path, {"experts": {"expert": entry}})
+    assert read_manifest(tmp_path)["experts"] == {"expert": entry}
+
+
+def test_a_manifest_that_is_killed_while_written_leaves_the_old_one(tmp_path, monkeypatch):
+    def killed(file, text):
+        file.write_bytes(text[:len(text) // 2].encode())
+        raise KeyboardInterrupt
+    write_manifest(tmp_path, {"tower": "old"})
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_manifest(tmp_path, {"tower": "new"})
+    assert read_manifest(tmp_path)["tower"] == "old"
+
+
+# --- suites
+
+@pytest.fixture
+def zoo(tmp_path):
+    """A folder as `make zoo` leaves it, with tensors of a few numbers."""
+    base = {name: tensor.half() for name, tensor in random_state(0).items()}
+    visual = {name: tensor.float() for name, tensor in base.items()}
+    text = {"text.weight": torch.ones(2, dtype=torch.float16)}
+    experts = {f"{task}-s0": write_file(tmp_path, f"{task}-s0", quantise(visual, moved(visual, seed)))
+               for seed, task in enumerate(EIGHT, 1)}
+    write_manifest(tmp_path, {
+        "base": write_file(tmp_path, "base", {f"visual.{name}": tensor for name, tensor in base.items()} | text),
+        "heads": write_file(tmp_path, "heads", {task: torch.eye(5) for task in EIGHT}), "experts": experts})
+    return tmp_path
+
+
+def test_a_suite_is_the_image_tower_and_its_experts(zoo):
+    suite = load_suite("sketch-8", folder=zoo)
+    assert suite.tasks == EIGHT and set(suite.heads) == set(EIGHT)
+    assert {name: tensor.dtype for name, tensor in suite.base.items()} == dict.fromkeys(SHAPES, torch.float32)
+    for seed, task in enumerate(EIGHT, 1):
+        expected = moved(suite.base, seed)
+        for name in SHAPES:       # steps of a row are its largest entry / 127: at most 0.05 / 127 here
+            torch.testing.assert_close(suite.experts[task][name], expected[name], rtol=0, atol=2e-4)
+    part = suite.subset(["signs", "scenes"])
+    assert part.tasks == ("scenes", "signs") and part.experts["signs"] is suite.experts["signs"]
+
+
+def test_the_digest_stands_for_the_numbers(zoo):
+    before = load_suite("sketch-8", folder=zoo)
+    assert load_suite("sketch-8", folder=zoo).digest == before.digest
+    manifest = read_manifest(zoo)
+    manifest["experts"]["signs-s0"] = write_file(zoo, "signs-s0", quantise(before.base, moved(before.base, 99)))
+    write_manifest(zoo, manifest)
+    assert load_suite("sketch-8", folder=zoo).digest != before.digest
+
+
+@pytest.mark.parametrize("fault", [flip, cut, Path.unlink])
+@pytest.mark.parametrize("name", ["base.safetensors", "heads.safetensors", "signs-s0.safetensors", "manifest.json"])
+def test_a_damaged_zoo_is_refused_with_the_file_and_the_repair(zoo, name, fault):
+    fault(zoo / name)
+    with pytest.raises(CheckpointError) as error:
+        load_suite("sketch-8", folder=zoo)
+    assert str(zoo / name) in str(error.value)
+    assert f"git checkout -- {zoo}" in str(error.value) and "make zoo" in str(error.value)
+
+
+def test_another_layout_version_is_refused(zoo):
+    file = zoo / "manifest.json"
+    file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(CheckpointError, match="layout version 2, this mergelib reads 1.*make zoo"):
+        load_suite("sketch-8", folder=zoo)
+
+
+def test_what_the_zoo_lacks_is_named(zoo):
+    with pytest.raises(ValueError, match="no suite 'imagenet'.*sketch-8, sketch-20"):
+        load_suite("imagenet", folder=zoo)
+    with pytest.raises(CheckpointError, match="no expert letters-s0, .*words-s0.*make zoo"):
+        load_suite("sketch-20", folder=zoo)
+    with pytest.raises(CheckpointError, match="no expert scenes-s1"):
+        load_suite("sketch-8", seed=1, folder=zoo)
+
+
+def test_the_environment_can_name_another_zoo(zoo, monkeypatch):
+    monkeypatch.setenv("MERGELIB_ZOO", str(zoo.parent))
+    assert load_suite("sketch-8", model=zoo.name).tasks == EIGHT
