@@ -26,15 +26,16 @@ STYLE = {       # every method has the same colour and the same marker in every 
 def new_figure(width=6.4, height=4.0, **grid):
     """A figure and its axes in the house style (`grid` as for `plt.subplots`)."""
     sns.set_theme(context="paper", style="whitegrid", palette="colorblind",
-                  rc={"savefig.dpi": 130, "figure.dpi": 100, "pdf.fonttype": 42, "axes.titlesize": 10})
+                  rc={"savefig.dpi": 110, "figure.dpi": 100, "pdf.fonttype": 42, "axes.titlesize": 10})
     return plt.subplots(figsize=(width, height), layout="constrained", **grid)
 
 
 def save(figure, name):
-    """Write `figures/<name>.png` and `.pdf` without timestamps: the same figure gives the same bytes."""
+    """Write `figures/<name>.png` and `.pdf` without timestamps (the same figure gives the same bytes) and close it."""
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
         write_atomically(FIGURES / f"{name}.{kind}",
                          lambda part, kind=kind, metadata=metadata: figure.savefig(part, format=kind, metadata=metadata))
+    plt.close(figure)
 
 
 def show(figure, name, alt):
@@ -42,7 +43,6 @@ def show(figure, name, alt):
     from IPython.display import display
     save(figure, name)
     display(figure, metadata={"image/png": {"alt": alt}})
-    plt.close(figure)
 
 
 def _lines(axis, table, x, y, error=None):
@@ -68,26 +68,26 @@ def contact_sheet(name, columns=12):
     task = load_task(name)
     count, rows = len(task.classes), -(-len(task.classes) // columns)
     (web, _), (field, _) = load_pictures(name, "web", count), load_pictures(name, "train", count)
-    figure, axes = new_figure(columns * 0.82, rows * 1.95, nrows=rows, ncols=columns, squeeze=False)
+    figure, axes = new_figure(columns * 0.62, rows * 1.55, nrows=rows, ncols=columns, squeeze=False)
     for k, axis in enumerate(axes.flat):
         axis.axis("off")
         if k < count:
             axis.imshow(np.concatenate([web[k], np.full((2, 32, 3), 255, np.uint8), field[k]]), interpolation="nearest")
             words = task.classes[k].split()
             half = (len(words) + 1) // 2
-            axis.set_title(" ".join(words[:half]) + "\n" + " ".join(words[half:]), fontsize=6, y=-0.24)
+            axis.set_title(" ".join(words[:half]) + "\n" + " ".join(words[half:]), fontsize=5, y=-0.25)
     return figure
 
 
 def overview(names, columns=8):
     """A row of field pictures per task, of different classes."""
-    figure, axes = new_figure(columns * 0.62, len(names) * 0.5, nrows=len(names), ncols=columns, squeeze=False)
+    figure, axes = new_figure(columns * 0.45, len(names) * 0.38, nrows=len(names), ncols=columns, squeeze=False)
     for name, row in zip(names, axes):
         pixels, _ = load_pictures(name, "train", len(load_task(name).classes))
         for k, axis in enumerate(row):
             axis.imshow(pixels[k * len(pixels) // columns], interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+        row[0].set_ylabel(name, fontsize=6, rotation=0, ha="right", va="center")
     return figure
 
 
@@ -130,7 +130,7 @@ def subspace_shares(table):
     for i, (name, part) in enumerate(table.groupby("task", sort=False)):
         axis.plot(part["layer"], part["share"], marker="osv^dXP*"[i], markersize=4, color=PALETTE[i], label=name, lw=1)
     axis.plot(part["layer"], part["chance"], color="0.3", linestyle="--", label="a random subspace")
-    axis.set(xlabel="matrix, from the input to the output", ylabel="share of squared norm inside", ylim=(0, 1))
+    axis.set(xlabel="matrix, from the input to the output", ylabel="share of squared norm inside", ylim=(0, 1.25))
     axis.tick_params(axis="x", labelsize=6, rotation=90)
     axis.legend(ncols=3, fontsize=7)
     return figure

@@ -140,6 +140,8 @@ def test_a_spot_check_finds_the_row_that_was_falsified(suite, tmp_path):
     (found,) = checked[checked["value"] != checked["fresh"]].to_dict("records")
     assert (found["method"], found["task"]) == tuple(rows.loc[30, ["method", "task"]])
     assert len(ex.spot_check(suite, count=4, ledger=Ledger(tmp_path))) == 4
+    rows.assign(zoo="another").to_csv(file, index=False)          # the numbers of other models cannot be checked
+    assert ex.spot_check(suite, count=4, ledger=Ledger(tmp_path)).empty
 
 
 # --- selection

@@ -14,8 +14,9 @@ from mergelib import run
 def write_notebook(file, last="print(number + 1)"):
     """Three cells: a title, the parameter `number`, and `last`."""
     parameters = new_code_cell("number = 1", metadata={"tags": ["parameters"]})
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# A title"), parameters, new_code_cell(last)], metadata=metadata), file)
+    cells = [new_markdown_cell("# A title"), parameters, new_code_cell(last)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), file)
     return file
 
 

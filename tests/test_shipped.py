@@ -44,4 +44,5 @@ def test_a_random_sample_of_the_ledger_is_measured_again(suite):
     # Another processor sums in another order; a logit moves in its last digits, and of 600 pictures few change sides.
     table = spot_check(suite, count=5, seed=1)
     assert len(table) == 5
-    assert (table["value"] - table["fresh"]).abs().max() <= 0.01, table[["method", "tasks", "task", "value", "fresh"]].to_string()
+    shown = table[["method", "tasks", "task", "value", "fresh"]].to_string()
+    assert (table["value"] - table["fresh"]).abs().max() <= 0.01, shown

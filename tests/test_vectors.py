@@ -10,6 +10,7 @@ from conftest import random_checkpoints
 from mergelib import experiments as ex
 from mergelib import merge
 from mergelib.ledger import Ledger
+from mergelib.methods.subspace import project_out, shared_subspace
 from mergelib.zoo import Suite
 
 
@@ -40,12 +41,14 @@ def test_magnitudes_are_root_mean_squares():
     assert table.to_dict("index") == {"a": {"0.mlp.c_fc": 2.5, "proj": 2.0}, "b": {"0.mlp.c_fc": 0.0, "proj": 0.0}}
 
 
-def test_the_shared_subspace_holds_more_of_the_task_vectors_than_a_random_one(suite):
-    # The subspace is spanned by the vectors' own singular directions, so each share lies above chance on average.
-    table = ex.subspace_shares(suite)
-    assert set(table["task"]) == set(suite.tasks) and set(table["layer"]) == {"0.attn.in_proj_weight", "0.mlp.c_fc"}
-    assert table["share"].between(0, 1).all() and table["chance"].between(0, 1).all()
-    assert table["share"].mean() > table["chance"].mean()
+def test_a_direction_that_all_tasks_share_lies_inside_the_shared_subspace():
+    draw = torch.Generator().manual_seed(0)
+    common, base = torch.randn(12, 1, generator=draw), {"transformer.resblocks.0.mlp.c_fc.weight": torch.zeros(12, 12)}
+    experts = {task: {name: common * torch.randn(12, generator=draw) for name in base} for task in "ab"}
+    table = ex.subspace_shares(suite_of(base, experts))
+    assert table[["task", "layer"]].values.tolist() == [["a", "0.mlp.c_fc"], ["b", "0.mlp.c_fc"]]
+    assert table["share"].tolist() == pytest.approx([1, 1], abs=1e-5)                   # fp32
+    assert table["chance"].tolist() == [2 / 12, 2 / 12]                                 # a sixth of the rank
 
 
 @pytest.mark.parametrize("lam", [0.3, 1.0])
@@ -55,6 +58,17 @@ def test_task_arithmetic_with_one_expert_goes_lambda_of_its_way_inside_and_outsi
     lengths = ex.step_lengths(suite_of(base, experts), merged=merged, pretrained=base)
     assert lengths.loc["merged"].tolist() == pytest.approx([lam, lam], rel=1e-4)        # fp32 sums over differences of 0.01
     assert lengths.loc["pretrained"].tolist() == [0, 0]
+
+
+def test_a_step_outside_the_shared_subspace_counts_outside_only():
+    name = "transformer.resblocks.0.mlp.c_fc.weight"
+    tau = torch.randn(12, 12, generator=torch.Generator().manual_seed(0))
+    basis = shared_subspace(tau[None])
+    base, step = {name: torch.zeros(12, 12)}, project_out(tau, basis)
+    merged = {"out": {name: 0.5 * step}, "in": {name: 0.5 * (tau - step)}}
+    lengths = ex.step_lengths(suite_of(base, {"a": {name: tau}}), **merged)
+    assert lengths.loc["out"].tolist() == pytest.approx([0, 0.5], abs=1e-5)             # fp32
+    assert lengths.loc["in"].tolist() == pytest.approx([0.5, 0], abs=1e-5)
 
 
 def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(suite, tmp_path, monkeypatch):

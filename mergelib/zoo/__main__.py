@@ -58,6 +58,8 @@ def train_base(tower, folder, work):
             return
     except ValueError:
         pass
+    for stale in work.glob("*-s*.pt"):      # half-trained experts of an earlier base
+        stale.unlink()
     start = time.monotonic()
     clip = pretrain(tower, PRETRAIN, work)
     base = {name: tensor.detach().half() for name, tensor in clip.state_dict().items()}
