@@ -32,8 +32,8 @@ lab: $(ready) ## open the notebooks in JupyterLab
 	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks
 
-reproduce: $(ready) ## measure every number again, then redraw (half an hour or so; resumes)
-	@echo "Measuring every number again: half an hour or so on two cores. Ctrl-C is safe; the next call resumes."
+reproduce: $(ready) ## measure every number again, then redraw (about 40 minutes; resumes)
+	@echo "Measuring every number again: about 40 minutes on two cores. Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.run reproduce $(only) $(ARGS)
 
 zoo: $(ready) ## train the benchmark's models again from nothing (an hour; resumes)

@@ -26,7 +26,7 @@ STYLE = {       # every method has the same colour and the same marker in every 
 def new_figure(width=6.4, height=4.0, **grid):
     """A figure and its axes in the house style (`grid` as for `plt.subplots`)."""
     sns.set_theme(context="paper", style="whitegrid", palette="colorblind",
-                  rc={"savefig.dpi": 110, "figure.dpi": 100, "pdf.fonttype": 42, "axes.titlesize": 10})
+                  rc={"savefig.dpi": 110, "figure.dpi": 80, "pdf.fonttype": 42, "axes.titlesize": 10})
     return plt.subplots(figsize=(width, height), layout="constrained", **grid)
 
 
