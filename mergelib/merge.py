@@ -4,11 +4,11 @@ import inspect
 import re
 
 import torch
-from tqdm.auto import tqdm
 
 from .checkpoints import check_compatible, read_state
 from .methods import ENCODER_MATRICES, METHODS
 from .methods.linear import task_arithmetic, weight_average
+from .progress import progress
 
 OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
 
@@ -41,8 +41,8 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
     if spec.first_pass:
         extra = _call(spec.first_pass, lambda: stream(base, experts, chosen), **settings)
     merged = dict(base)
-    for name, theta_0, taus in tqdm(stream(base, experts, floating), f"merging with {spec.title}", len(floating),
-                                    leave=False, delay=2):
+    for name, theta_0, taus in progress(stream(base, experts, floating), f"merging with {spec.title}",
+                                        total=len(floating), delay=2):
         if name in chosen:
             known = {key: value for key, value in extra.items() if key not in chosen}
             tensor = _call(spec.tensor, theta_0, taus, **{**settings, **known, **extra.get(name, {}), "name": name})

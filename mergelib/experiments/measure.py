@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ..evaluate import evaluate
 from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
+from ..progress import progress
 
 METRICS = ("accuracy", "loss", "entropy")
 ROWS = {"pretrained": "Pre-trained", "individual": "Individual"}      # rows of the tables that are no merge
@@ -46,7 +46,7 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     ledger = Ledger() if ledger is None else ledger
     known = {} if recompute else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
     missing = [i for i in range(len(jobs)) if not known.get(i)]
-    for i in tqdm(missing, f"measuring {experiment}", disable=not missing, mininterval=1):
+    for i in progress(missing, f"measuring {experiment}", disable=not missing, mininterval=1):
         ledger.record(experiment, _measure_job(suite, jobs[i]))
         known[i] = _lookup(suite, jobs[i], ledger)
     table = pd.DataFrame([row for i in range(len(jobs)) for row in known[i]])

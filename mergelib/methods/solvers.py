@@ -46,7 +46,10 @@ class Block:
         """sum_j a_j tau_j for coefficients T x rows or T x 1: rows x columns."""
         if a.shape[1] == 1:
             return torch.tensordot(a[:, 0], self.taus, dims=1)
-        return torch.bmm(a.T[:, None, :], self.rows)[:, 0]
+        total = a[0, :, None] * self.taus[0]
+        for coefficients, tau in zip(a[1:], self.taus[1:]):
+            total.addcmul_(coefficients[:, None], tau)
+        return total
 
     def gap(self, per_row):
         """<tau_j, tau_j - sum_i lam_i tau_i>, what the modification has to add to each inner product."""
@@ -98,7 +101,10 @@ def descend(blocks, gap, solver="adam", steps=400, lr=1e-4, project_after=False,
             record.append(residual.square().sum().item())
         for i, block in enumerate(blocks):
             gradient = 2 * block.weights[:, None, None] * project_out(block.span(residual), block.basis)
-            deltas[i] -= rule.update(i, gradient, step) if rule else lr * gradient
+            if rule:
+                rule.move(deltas[i], i, gradient, step)
+            else:
+                deltas[i] -= lr * gradient
             if project_after:
                 deltas[i] = torch.stack([project_out(delta, block.basis) for delta in deltas[i]])
     return deltas
@@ -111,12 +117,12 @@ class _Adam:
         self.lr = lr
         self.first, self.second = ([torch.zeros_like(t) for t in tensors] for _ in range(2))
 
-    def update(self, i, gradient, step):
-        """What is to be subtracted from tensor `i` in this step (counted from 1)."""
+    def move(self, delta, i, gradient, step):
+        """Take one step (counted from 1) with tensor `i`, in place."""
         first = self.first[i].lerp_(gradient, 0.1)
         second = self.second[i].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
         scale = second.sqrt().div_((1 - 0.999**step) ** 0.5).add_(1e-8)
-        return (first / scale).mul_(self.lr / (1 - 0.9**step))
+        delta.addcdiv_(first, scale, value=-self.lr / (1 - 0.9**step))
 
 
 def exact(blocks, gap, steps=32, damping=0.0, tolerance=1e-6):
