@@ -5,7 +5,7 @@ import os
 from tqdm.auto import tqdm
 
 
-def progress(iterable, title, **how):
+def progress(iterable, title, disable=False, **how):
     """`iterable` with a progress bar that disappears when it is done (`how`: see tqdm)."""
-    silent = bool(os.environ.get("TQDM_DISABLE"))
-    return tqdm(iterable, title, leave=False, disable=silent or how.pop("disable", False), **how)
+    silent = disable or bool(os.environ.get("TQDM_DISABLE"))
+    return tqdm(iterable, title, leave=False, disable=silent, **how)
