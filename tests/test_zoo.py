@@ -7,7 +7,16 @@ import torch
 
 from mergelib import CheckpointError, load_suite
 from mergelib.benchmark import EIGHT
-from mergelib.zoo.store import dequantise, quantise, read_file, read_manifest, write_file, write_manifest
+from mergelib.zoo.store import (
+    dequantise,
+    pack_clip,
+    quantise,
+    read_file,
+    read_manifest,
+    unpack_clip,
+    write_file,
+    write_manifest,
+)
 
 SHAPES = {"conv1.weight": (8, 3, 2, 2), "proj": (6, 5), "ln.bias": (7,)}
 
@@ -148,3 +157,12 @@ def test_what_the_zoo_lacks_is_named(zoo):
 def test_the_environment_can_name_another_zoo(zoo, monkeypatch):
     monkeypatch.setenv("MERGELIB_ZOO", str(zoo.parent))
     assert load_suite("sketch-8", model=zoo.name).tasks == EIGHT
+
+
+def test_a_clip_comes_back_without_the_words_it_never_saw():
+    table = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)).half()
+    state = {"token_embedding.weight": table.float(), "visual.proj": torch.ones(2, 2)}
+    back = unpack_clip(pack_clip(state, torch.tensor([1, 4, 8])), vocabulary=9)
+    kept = torch.zeros(9, 1).index_fill(0, torch.tensor([1, 4, 8]), 1)
+    assert torch.equal(back["token_embedding.weight"], table.float() * kept)
+    assert torch.equal(back["visual.proj"], state["visual.proj"])

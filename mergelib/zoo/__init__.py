@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..benchmark import EIGHT, TASKS, load_pictures
 from ..checkpoints import CheckpointError
+from ..models import TEXT, build_clip
 from ..paths import ZOO
-from .store import dequantise, read_file, read_manifest
+from .store import dequantise, read_file, read_manifest, unpack_clip
 
 SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS}
 
@@ -59,10 +60,21 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None):
     missing = [expert for expert in wanted if expert not in manifest["experts"]]
     if missing:
         raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
-    base = {key: tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()}
-    visual = {key.removeprefix("visual."): tensor for key, tensor in base.items() if key.startswith("visual.")}
+    visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()
+              if key.startswith("visual.")}
     experts = {task: dequantise(visual, read_file(folder, manifest["experts"][expert]))
                for task, expert in zip(SUITES[name], wanted)}
     entries = [manifest["base"], *(manifest["experts"][expert] for expert in wanted)]
     digest = hashlib.sha256(json.dumps([entry["sha256"] for entry in entries]).encode()).hexdigest()[:8]
     return Suite(name, model, seed, visual, experts, read_file(folder, manifest["heads"]), digest)
+
+
+def load_clip(model="main", folder=None):
+    """The base as a whole open_clip `CLIP`, both towers, for example to build heads of other classes (`models.build_head`).
+
+    Arguments and errors as for `load_suite`. Words that occur in no task's prompts or captions have no embedding (zero).
+    """
+    folder = zoo_folder(model) if folder is None else Path(folder)
+    clip = build_clip(model)
+    clip.load_state_dict(unpack_clip(read_file(folder, read_manifest(folder)["base"]), TEXT["vocab_size"]))
+    return clip.eval()

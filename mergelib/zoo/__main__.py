@@ -12,11 +12,11 @@ from tqdm.auto import tqdm
 from ..benchmark import EIGHT, SPLITS, TASKS, load_pictures, load_task
 from ..experiments import regime_table, regime_verdict
 from ..ledger import Ledger
-from ..models import build_clip, build_head
+from ..models import TEXT, build_head
 from ..paths import CACHE, ROOT, ZOO
-from . import load_suite
-from .store import quantise, read_file, read_manifest, write_file, write_manifest
-from .train import FINETUNE, PRETRAIN, finetune, pretrain
+from . import load_clip, load_suite
+from .store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
+from .train import FINETUNE, PRETRAIN, caption_tokens, finetune, pretrain
 
 
 def main():
@@ -62,8 +62,8 @@ def train_base(tower, folder, work):
         stale.unlink()
     start = time.monotonic()
     clip = pretrain(tower, PRETRAIN, work)
-    base = {name: tensor.detach().half() for name, tensor in clip.state_dict().items()}
-    clip.load_state_dict({name: tensor.float() for name, tensor in base.items()})
+    base = pack_clip(clip.state_dict(), caption_tokens())
+    clip.load_state_dict(unpack_clip(base, TEXT["vocab_size"]))
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
@@ -77,8 +77,7 @@ def train_expert(tower, task, recipe, folder, work):
     if manifest["experts"].get(name, {}).get("recipe") == asdict(recipe):
         return
     start = time.monotonic()
-    clip = build_clip(tower)
-    clip.load_state_dict({key: tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()})
+    clip = load_clip(tower, folder)
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
     expert = finetune(clip, read_file(folder, manifest["heads"])[task], task, recipe, work).state_dict()
     manifest["experts"][name] = write_file(folder, name, quantise(base, expert), recipe=asdict(recipe),

@@ -1,7 +1,8 @@
 """Where are base and experts, and are they intact? Small files with a manifest of their checksums.
 
-The base is stored in fp16; an expert as its task vector, every matrix in int8 with one scale per row. What is read back
-is what is measured: the base *is* its fp16 numbers and an expert is base + scale * int8.
+The base is stored in fp16, of its word embeddings only those that pre-training used; an expert as its task vector, every
+matrix in int8 with one scale per row. What is read back is what is measured: the base *is* its fp16 numbers and an expert is
+base + scale * int8.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from ..checkpoints import CheckpointError, read_state, write_state
 from ..paths import write_atomically
 
 VERSION = 1      # of the manifest's layout
+WORDS = "token_embedding.weight"
 
 
 def quantise(base, expert):
@@ -36,6 +38,19 @@ def dequantise(base, packed):
         tau, scale = packed[name].float(), packed.get(f"{name}@scale")
         expert[name] = theta_0 + (tau if scale is None else (tau.flatten(1) * scale).reshape(tau.shape))
     return expert
+
+
+def pack_clip(state, tokens):
+    """A CLIP's state in fp16 with the word embeddings of `tokens` (int64 ids) only: the others were never trained."""
+    packed = {name: tensor.detach().half() for name, tensor in state.items()}
+    return {**packed, WORDS: packed[WORDS][tokens], f"{WORDS}@rows": tokens}
+
+
+def unpack_clip(packed, vocabulary):
+    """The state that `pack_clip` stored, in fp32; words that pre-training never saw are zero."""
+    state = {name: tensor.float() for name, tensor in packed.items() if "@" not in name}
+    rows = state[WORDS]
+    return {**state, WORDS: rows.new_zeros(vocabulary, rows.shape[1]).index_copy(0, packed[f"{WORDS}@rows"], rows)}
 
 
 def flatten_state(state):

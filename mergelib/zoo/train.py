@@ -35,7 +35,7 @@ def fit(module, loss_of, recipe, checkpoint, title):
     `loss_of(step, rng)` gives the loss of one step; `rng` depends on (seed, step) alone, so that a resumed run sees the
     batches it would have seen. The checkpoint is written about every 20 seconds, whole or not at all.
     """
-    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     start = _resume(module, optimiser, recipe, checkpoint)
     saved = time.monotonic()
     for step in (bar := tqdm(range(start, recipe.steps), title, initial=start, total=recipe.steps, mininterval=2)):
@@ -91,8 +91,18 @@ def _web_corpus():
         task, (pixels, labels) = load_task(name), load_pictures(name, "web")
         pictures.append(pixels)
         classes.append(labels + len(captions))
-        captions += [tokenizer()([t.format(c) for t in task.prompts + task.captions]) for c in task.classes]
+        captions += _captions(task)
     return np.concatenate(pictures), np.concatenate(classes), captions
+
+
+def _captions(task):
+    """Per class of a task, the tokens of all its captions: templates x context."""
+    return [tokenizer()([t.format(c) for t in task.prompts + task.captions]) for c in task.classes]
+
+
+def caption_tokens():
+    """The ids of all tokens that occur in pre-training, in order."""
+    return torch.cat([tokens for name in TASKS for tokens in _captions(load_task(name))]).unique()
 
 
 def contrastive_loss(clip, images, texts, labels):
