@@ -6,6 +6,7 @@
 >>> ml.evaluate(merged, suite)                                          # doctest: +SKIP
 """
 
+from . import adapt  # noqa: F401  (its methods join the registry)
 from .checkpoints import CheckpointError
 from .evaluate import evaluate
 from .merge import eta_for_mean_lambda, merge

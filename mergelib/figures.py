@@ -8,7 +8,7 @@ from .benchmark import load_pictures, load_task
 from .paths import FIGURES, write_atomically
 
 PALETTE = sns.color_palette("colorblind")
-STYLE = {       # every method has the same colour and the same marker in every figure
+STYLE = {       # every method has the same colour and the same marker in every figure; relatives share a colour
     "Pre-trained": ("0.45", "_"),
     "Individual": ("0.15", "*"),
     "Weight Averaging": (PALETTE[7], "o"),
@@ -20,6 +20,17 @@ STYLE = {       # every method has the same colour and the same marker in every 
     "DOGE TA (paper)": (PALETTE[9], "d"),
     "DOGE TA (code)": (PALETTE[4], "X"),
     "DOGE TA (exact)": (PALETTE[0], "D"),
+    "AdaMerging (paper)": (PALETTE[6], ">"),
+    "AdaMerging (fusionbench)": (PALETTE[6], "<"),
+    "AdaMerging++ (paper)": (PALETTE[6], "p"),
+    "AdaMerging++ (fusionbench)": (PALETTE[6], "H"),
+    "Task-wise AdaMerging (paper)": (PALETTE[6], "1"),
+    "Task-wise AdaMerging (fusionbench)": (PALETTE[6], "2"),
+    "Task-wise AdaMerging++ (paper)": (PALETTE[6], "3"),
+    "Task-wise AdaMerging++ (fusionbench)": (PALETTE[6], "4"),
+    "DOGE AM (paper)": (PALETTE[9], "8"),
+    "DOGE AM (code)": (PALETTE[4], "x"),
+    "DOGE AM (exact)": (PALETTE[0], "+"),
 }
 
 

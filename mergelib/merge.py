@@ -2,6 +2,8 @@
 
 import inspect
 import re
+from functools import partial
+from itertools import chain
 
 import torch
 
@@ -30,6 +32,9 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
     base = read_state(base)
     experts = {task: read_state(expert) for task, expert in as_mapping(experts).items()}
     check_compatible(base, experts)
+    data = {} if spec.needs == "nothing" else {"base": base, "tasks": tuple(experts)}
+    if data and settings["suite"] is None:
+        raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
     pattern, other = re.compile(settings["keys"]), _rule(settings["others"])
     floating = sorted(name for name, tensor in base.items() if tensor.is_floating_point())
     chosen = [name for name in floating if pattern.search(name)]
@@ -37,19 +42,26 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
         raise ValueError(f"keys={settings['keys']!r} matches no tensor of this checkpoint. Its names look like "
                          f"{', '.join(floating[:3])}.")
 
-    extra = {}
-    if spec.first_pass:
-        extra = _call(spec.first_pass, lambda: stream(base, experts, chosen), **settings)
-    merged = dict(base)
-    for name, theta_0, taus in progress(stream(base, experts, floating), f"merging with {spec.title}",
+    def tensors():
+        return stream(base, experts, chosen)
+
+    if spec.transform:
+        transformed = list(_transform(spec, tensors, settings))     # in memory: what is learned below looks at it often
+        tensors = partial(iter, transformed)
+    found = _first(spec.first_pass, tensors, **settings, **data)
+    merged, rest = dict(base), [name for name in floating if name not in chosen]
+    for name, theta_0, taus in progress(chain(tensors(), stream(base, experts, rest)), f"merging with {spec.title}",
                                         total=len(floating), delay=2):
-        if name in chosen:
-            known = {key: value for key, value in extra.items() if key not in chosen}
-            tensor = _call(spec.tensor, theta_0, taus, **{**settings, **known, **extra.get(name, {}), "name": name})
-        else:
-            tensor = other(theta_0, taus)
+        tensor = other(theta_0, taus) if name in rest else _each(spec.tensor, name, settings, found, theta_0, taus)
         merged[name] = tensor.to(out_dtype or base[name].dtype)
     return merged
+
+
+def _transform(spec, tensors, settings):
+    """Yield the checkpoint's tensors with the task vectors that a method combines instead of the experts' own."""
+    found = _first(spec.transform_pass, tensors, **settings)
+    for name, theta_0, taus in progress(tensors(), f"preparing {spec.title}", delay=2):
+        yield name, theta_0, _each(spec.transform, name, settings, found, taus)
 
 
 def stream(base, experts, names):
@@ -82,6 +94,17 @@ def _rule(others):
     if others not in OTHERS:
         raise ValueError(f"others is {others!r}; tensors that are not merged can become {', '.join(OTHERS)}.")
     return OTHERS[others]
+
+
+def _first(first_pass, tensors, **settings):
+    """What a first pass finds, nothing if there is none."""
+    return _call(first_pass, tensors, **settings) if first_pass else {}
+
+
+def _each(function, name, settings, found, *arguments):
+    """Call a function of one tensor with the settings and with what its first pass found."""
+    known = {key: value for key, value in found.items() if key != "each"}
+    return _call(function, *arguments, **{**settings, **known, **found.get("each", {}).get(name, {}), "name": name})
 
 
 def _call(function, *arguments, **options):

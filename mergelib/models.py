@@ -55,6 +55,12 @@ def image_features(visual, images):
     return normalize(visual(images), dim=-1)
 
 
+def mean_entropy(scores):
+    """Entropy of the predictions behind logits (N x classes), averaged over the N pictures, in nats."""
+    log_p = scores.log_softmax(dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
+
+
 @lru_cache(maxsize=2)
 def empty_tower(tower):
     """One image tower per process to put state dicts into (weights are overwritten by whoever uses it)."""

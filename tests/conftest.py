@@ -1,5 +1,8 @@
 """A tiny random base and its experts, named as open_clip names the tensors of an image tower."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -33,3 +36,27 @@ def base():
 @pytest.fixture
 def experts():
     return random_checkpoints()[1]
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Measurements are made in this process, where the test's stand-ins are known."""
+    monkeypatch.setattr("mergelib.workers.cores", lambda: 1)
+
+
+@pytest.fixture
+def tiny_suite(monkeypatch, tmp_path):
+    """A suite of two tasks on an image tower of one layer, with random weights and pictures without labels."""
+    from mergelib import models
+    from mergelib.adapt import coefficients
+    monkeypatch.setitem(models.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
+    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
+    draw, tasks = torch.Generator().manual_seed(0), ("digits", "signs")
+    base = models.build_clip("tiny").visual.state_dict()
+    experts = {task: {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draw) for name, tensor in base.items()}
+               for task in tasks}
+    pictures = {task: np.random.default_rng(i).integers(256, size=(40, 32, 32, 3), dtype=np.uint8)
+                for i, task in enumerate(tasks)}
+    return SimpleNamespace(name="tiny", model="tiny", digest="0", tasks=tasks, base=base, experts=experts,
+                           heads={task: torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tasks)},
+                           pictures=lambda task, split: (pictures[task], None))

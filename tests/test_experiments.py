@@ -49,7 +49,7 @@ class FakeEvaluation:
 
 
 @pytest.fixture(autouse=True)
-def evaluation(monkeypatch):
+def evaluation(monkeypatch, one_process):
     monkeypatch.setattr(module, "evaluate", fake := FakeEvaluation())
     return fake
 

@@ -46,7 +46,7 @@ def test_each_criterion_is_flagged_alone(criterion, changes):
     assert found.startswith(criterion)
 
 
-def test_the_table_is_measured_with_the_lambda_that_is_best_on_validation_pictures(monkeypatch, tmp_path):
+def test_the_table_is_measured_with_the_lambda_that_is_best_on_validation_pictures(monkeypatch, tmp_path, one_process):
     def evaluate(state, suite, tasks, split):
         step = state["w"] - suite.base["w"]
         if step.min() > 0:                                                   # merged: every entry moved by lambda

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot, pad
 
-from mergelib.zoo import train
-from mergelib.zoo.train import Recipe, augment, contrastive_loss, fit
+from mergelib import training
+from mergelib.training import Recipe, fit, warm_cosine
+from mergelib.zoo.train import augment, contrastive_loss
 
 RECIPE = Recipe(steps=12, batch=8, lr=0.05, weight_decay=0.05, seed=3)
 
@@ -37,7 +38,7 @@ class Run:
 
 @pytest.fixture
 def a_checkpoint_every_step(monkeypatch):
-    monkeypatch.setattr(train, "time", SimpleNamespace(monotonic=count(0, 60).__next__))       # a minute per look
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=count(0, 60).__next__))       # a minute per look
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_checkpoint_that_is_killed_while_written_leaves_the_one_before(
 
 
 def test_the_rate_warms_up_over_a_tenth_and_falls_to_zero():
-    rates = [train._schedule(step / 100) for step in range(101)]
+    rates = [warm_cosine(step / 100) for step in range(101)]
     assert rates[:11] == pytest.approx([step / 10 for step in range(11)])
     assert rates[10:] == sorted(rates[10:], reverse=True) and rates[100] == pytest.approx(0)
     assert rates[55] == pytest.approx(0.5)           # half a cosine is at its middle halfway

@@ -71,7 +71,7 @@ def test_a_step_outside_the_shared_subspace_counts_outside_only():
     assert lengths.loc["in"].tolist() == pytest.approx([0.5, 0], abs=1e-5)
 
 
-def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(suite, tmp_path, monkeypatch):
+def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(suite, tmp_path, monkeypatch, one_process):
     def gradient(state, suite, task):
         asked.append(task)
         return slopes[task]

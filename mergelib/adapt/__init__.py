@@ -1,5 +1,45 @@
-"""Which quantities need data or a running model? Gradients so far; the methods that adapt to data build on them."""
+"""Which quantities need data or a running model? Gradients and learned coefficients, and the methods made of them."""
 
+from ..methods import ENCODER_MATRICES, METHODS, Method
+from ..methods.doge import doge_first_pass, doge_vectors
+from ..methods.linear import weighted
+from ..methods.ties import agreeing, ties_first_pass
+from .coefficients import learn_coefficients
 from .gradients import loss_gradient
 
-__all__ = ["loss_gradient"]
+__all__ = ["learn_coefficients", "loss_gradient"]
+
+LEARNED = {"clamp": True, "init": 0.3, "steps": 500, "batch": 32, "lr": 1e-3, "split": "test", "seed": 0}
+FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16}
+TEST_PICTURES = "unlabelled test pictures"
+DOGE = METHODS["doge-ta"].options
+
+
+def _doge_options(options):
+    """Of DOGE AM's options those of DOGE, whose solver has `steps` and `lr` of its own."""
+    own = {name: value for name, value in options.items() if name in DOGE or name in ("name", "thresholds", "deltas")}
+    return {**own, "steps": options["solver_steps"], "lr": options["solver_lr"]}
+
+
+def _adamerging(title, granularity, **how):
+    """An entry of the registry for one form of AdaMerging."""
+    return Method(title, "AdaMerging", "Eq. 3 to 6", weighted, learn_coefficients, needs=TEST_PICTURES,
+                  options={"granularity": granularity, **LEARNED, **how.pop("options", {})},
+                  presets={"paper": {}, "fusionbench": FUSIONBENCH}, **how)
+
+
+PLUS_PLUS = {"transform": agreeing, "transform_pass": ties_first_pass, "options": {"density": 0.2}}
+METHODS |= {
+    "adamerging": _adamerging("AdaMerging", "layer"),
+    "adamerging++": _adamerging("AdaMerging++", "layer", **PLUS_PLUS),
+    "adamerging-taskwise": _adamerging("Task-wise AdaMerging", "task"),
+    "adamerging-taskwise++": _adamerging("Task-wise AdaMerging++", "task", **PLUS_PLUS),
+    "doge-am": Method(
+        "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Eq. 6", weighted, learn_coefficients,
+        transform=lambda taus, **options: doge_vectors(taus, **_doge_options(options)),
+        transform_pass=lambda tensors, **options: doge_first_pass(tensors, **_doge_options(options)), needs=TEST_PICTURES,
+        options={**DOGE, "solver_steps": DOGE["steps"], "solver_lr": DOGE["lr"], "granularity": "layer", **LEARNED},
+        presets={"paper": {"inner_product": "tensor"},
+                 "code": {"keys": ENCODER_MATRICES, "mask": "tau", "delta": "per_task", "rank_ratio": None, **FUSIONBENCH},
+                 "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "solver_steps": 32}}),
+}

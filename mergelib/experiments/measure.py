@@ -12,6 +12,7 @@ from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
 from ..progress import progress
+from ..workers import run_all
 
 METRICS = ("accuracy", "loss", "entropy")
 ROWS = {"pretrained": "Pre-trained", "individual": "Individual"}      # rows of the tables that are no merge
@@ -46,9 +47,10 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     ledger = Ledger() if ledger is None else ledger
     known = {} if recompute else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
     missing = [i for i in range(len(jobs)) if not known.get(i)]
-    for i in progress(missing, f"measuring {experiment}", disable=not missing, mininterval=1):
-        ledger.record(experiment, _measure_job(suite, jobs[i]))
-        known[i] = _lookup(suite, jobs[i], ledger)
+    done = run_all(_measure_job, [jobs[i] for i in missing], suite)
+    for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
+        ledger.record(experiment, rows)
+        known[missing[k]] = _lookup(suite, jobs[missing[k]], ledger)
     table = pd.DataFrame([row for i in range(len(jobs)) for row in known[i]])
     table["label"] = [label(method, preset) for method, preset in zip(table["method"], table["preset"])]
     return table
@@ -78,7 +80,8 @@ def _measure_job(suite, job):
     start = time.perf_counter()
     part = suite.subset(job.tasks or suite.tasks)
     if job.method not in ROWS:
-        state = merge(job.method, part.base, part.experts, preset=job.preset or None, **job.options)
+        data = {} if METHODS[job.method].needs == "nothing" else {"suite": part}
+        state = merge(job.method, part.base, part.experts, preset=job.preset or None, **data, **job.options)
     seconds = round(time.perf_counter() - start, 2)
     found = {}
     for task in job.on or part.tasks:

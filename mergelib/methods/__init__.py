@@ -14,14 +14,20 @@ ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight"
 
 @dataclass(frozen=True)
 class Method:
-    """A merging method: one function over one tensor, perhaps a first pass over the checkpoint, and its settings."""
+    """A merging method: one function over one tensor, what comes before it, and its settings.
+
+    A pass goes over the whole checkpoint, `tensors()` yielding (name, theta_0, taus), and returns options for the function it
+    precedes: those for every tensor, and under "each" those for one tensor, by name.
+    """
 
     title: str                               # as the papers print it
     paper: str
     equation: str
     tensor: Callable                         # (theta_0, taus, **options) -> merged tensor
-    first_pass: Callable | None = None       # (tensors, **options) -> what one tensor cannot know, see `merge.merge`
-    needs: str = "nothing"                   # the data it needs besides weights
+    first_pass: Callable | None = None       # (tensors, **options) -> what one tensor cannot know
+    transform: Callable | None = None        # (taus, **options) -> the task vectors to combine instead
+    transform_pass: Callable | None = None   # first pass of the transform
+    needs: str = "nothing"                   # the data it needs besides weights, taken from the option `suite`
     options: dict = field(default_factory=dict)      # every option of its own, with the default
     presets: dict = field(default_factory=dict)      # name -> options; the first one is the default
 
@@ -29,14 +35,16 @@ class Method:
         """Options of one run: defaults, then a preset's, then the caller's.
 
         Besides a method's own options there are `keys`, the pattern of the names of the tensors that are merged (default:
-        all), and `others`, what becomes of the rest ("base", "mean" or "task-arithmetic").
+        all), and `others`, what becomes of the rest ("base", "mean" or "task-arithmetic"); for a method that needs data also
+        `suite`, where it comes from.
         Raises ValueError for an unknown preset or option and names the known ones.
         """
         if preset is None and self.presets:
             preset = next(iter(self.presets))
         if preset is not None and preset not in self.presets:
             raise ValueError(f"{self.title} has no preset {preset!r}; it has {', '.join(self.presets) or 'none'}.")
-        known = {"keys": "", "others": "base", **self.options}
+        data = {} if self.needs == "nothing" else {"suite": None}
+        known = {"keys": "", "others": "base", **data, **self.options}
         if unknown := sorted(set(options) - set(known)):
             raise ValueError(f"{self.title} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
         return {**known, **self.presets.get(preset, {}), **options}

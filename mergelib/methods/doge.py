@@ -10,25 +10,32 @@ from .subspace import as_matrices, shared_subspace
 from .ties import global_thresholds, large, magnitude_threshold
 
 
-def doge(theta_0, taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,
-         deltas=None, **switches):
-    """DOGE TA (DOGE Alg. 1): theta_0 + sum_i lam_i mask_i * (tau_i + delta), lam_i = eta / ||tau_i||.
+def doge(theta_0, taus, eta=0.07, **options):
+    """DOGE TA (DOGE Alg. 1): theta_0 + sum_i lam_i tau'_i, lam_i = eta / ||tau_i||, tau'_i from `doge_vectors`.
 
-    `theta_0`: any shape; `taus`: T x that shape, fp32. `mask` "none", "tau" or "tau+delta": keep the top `density`
-    entries of tau_i, or of tau_i + delta, counted in this tensor or, with `mask_scope="global"`, in the whole checkpoint;
-    then `thresholds` (T) come from `doge_first_pass`, as do the `deltas` (see `modification`) when the inner product is
-    global. `switches`: see `modification`. Returns a tensor of theta_0's shape.
+    `theta_0`: any shape; `taus`: T x that shape, fp32. Returns a tensor of theta_0's shape.
+    """
+    return theta_0 + along(norm_coefficients(flat(taus).norm(dim=1), eta), doge_vectors(taus, eta=eta, **options))
+
+
+def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,
+                 deltas=None, **switches):
+    """The task vectors as DOGE modifies them: mask_i * (tau_i + delta), T x shape.
+
+    `mask` "none", "tau" or "tau+delta": keep the top `density` entries of tau_i, or of tau_i + delta, counted in this tensor
+    or, with `mask_scope="global"`, in the whole checkpoint; then `thresholds` (T) come from `doge_first_pass`, as do the
+    `deltas` (see `modification`) when the inner product is global. `switches`: see `modification`.
     """
     _check_mask(mask, mask_scope)
     if deltas is None:
         deltas = modification([(name, taus)], eta, **switches)[0]
     updated = taus + deltas
-    if mask != "none":
-        judged = taus if mask == "tau" else updated
-        if mask_scope == "tensor":
-            thresholds = torch.stack([magnitude_threshold(row, density) for row in judged])
-        updated = updated * large(judged, thresholds)
-    return theta_0 + along(norm_coefficients(flat(taus).norm(dim=1), eta), updated)
+    if mask == "none":
+        return updated
+    judged = taus if mask == "tau" else updated
+    if mask_scope == "tensor":
+        thresholds = torch.stack([magnitude_threshold(row, density) for row in judged])
+    return updated * large(judged, thresholds)
 
 
 def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", project=True, solver="adam",
@@ -52,26 +59,26 @@ def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix
 
 
 def doge_first_pass(tensors, mask="none", mask_scope="tensor", density=0.3, inner_product="row", eta=0.07, **switches):
-    """First pass of `doge`: what one tensor cannot know.
+    """First pass of `doge_vectors`: what one tensor cannot know.
 
-    For a global mask of tau the T thresholds; for `inner_product="global"`, or a global mask of tau+delta, also every
+    For a global mask of tau the T thresholds; for `inner_product="global"`, or a global mask of tau+delta, also each
     tensor's deltas (which takes memory for one more checkpoint, or for T more).
     """
     _check_mask(mask, mask_scope)
-    found = {}
+    found, each = {}, {}
     everywhere = mask != "none" and mask_scope == "global"
     if inner_product == "global" or (everywhere and mask == "tau+delta"):
         named = [(name, taus) for name, _, taus in tensors()]
         groups = [named] if inner_product == "global" else [[pair] for pair in named]
         solution = [deltas for group in groups
                     for deltas in modification(group, eta, inner_product=inner_product, **switches)]
-        found = {name: {"deltas": deltas} for (name, _), deltas in zip(named, solution)}
+        each = {name: {"deltas": deltas} for (name, _), deltas in zip(named, solution)}
     if everywhere:
         def judged():
             for name, theta_0, taus in tensors():
-                yield name, theta_0, taus + found[name]["deltas"] if mask == "tau+delta" else taus
+                yield name, theta_0, taus + each[name]["deltas"] if mask == "tau+delta" else taus
         found["thresholds"] = global_thresholds(judged, density)
-    return found
+    return {**found, "each": each}
 
 
 def _check_mask(mask, mask_scope):

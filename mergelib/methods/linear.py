@@ -20,6 +20,11 @@ def task_arithmetic(theta_0, taus, lam=0.3):
     return theta_0 + lam * taus.sum(dim=0)
 
 
+def weighted(theta_0, taus, coefficients):
+    """theta_0 + sum_i coefficients[i] tau_i: T learned numbers, `taus` T x theta_0's shape (AdaMerging Sec. 3.2)."""
+    return theta_0 + along(coefficients, taus)
+
+
 def norm_coefficients(norms, eta):
     """lam_i = eta / ||tau_i|| (DOGE Eq. 8) for norms of any shape; 0 where a task vector is zero.
 
@@ -34,7 +39,7 @@ def norm_lambda(theta_0, taus, eta=0.07, norms=None):
     `norms`: T norms over the whole checkpoint for the task-wise form; None takes this tensor's own (layer-wise).
     """
     norms = flat(taus).norm(dim=1) if norms is None else norms
-    return theta_0 + along(norm_coefficients(norms, eta), taus)
+    return weighted(theta_0, taus, norm_coefficients(norms, eta))
 
 
 def norm_first_pass(tensors, scope="layer"):

@@ -32,24 +32,26 @@ class Block:
         return torch.tensordot(self.weights, deltas, dims=1)
 
     @cached_property
-    def rows(self):
-        """The task vectors row by row, rows x T x columns: one small matrix product per row."""
+    def tasks_last(self):
+        """The task vectors as rows x columns x T: the layout in which `dot` is one fast product per row."""
+        return self.taus.permute(1, 2, 0).contiguous()
+
+    @cached_property
+    def rows_first(self):
+        """The task vectors as rows x T x columns: the layout in which `span` is one fast product per row."""
         return self.taus.transpose(0, 1).contiguous()
 
     def dot(self, x, per_row):
         """<tau_j, x> for every task: T x rows per row, else T x 1. `x`: rows x columns."""
         if per_row:
-            return torch.bmm(self.rows, x[:, :, None])[:, :, 0].T
+            return torch.bmm(x[:, None], self.tasks_last)[:, 0].T
         return (self.taus.flatten(1) @ x.flatten())[:, None]
 
     def span(self, a):
         """sum_j a_j tau_j for coefficients T x rows or T x 1: rows x columns."""
         if a.shape[1] == 1:
             return torch.tensordot(a[:, 0], self.taus, dims=1)
-        total = a[0, :, None] * self.taus[0]
-        for coefficients, tau in zip(a[1:], self.taus[1:]):
-            total.addcmul_(coefficients[:, None], tau)
-        return total
+        return torch.bmm(a.T[:, None], self.rows_first)[:, 0]
 
     def gap(self, per_row):
         """<tau_j, tau_j - sum_i lam_i tau_i>, what the modification has to add to each inner product."""

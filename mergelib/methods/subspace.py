@@ -29,13 +29,15 @@ def shared_subspace(taus, rank_ratio=1 / 6, rank="matrix", name="this tensor"):
     """Basis of S_share (DOGE Sec. 4.2, App. B): rows x k, orthonormal columns.
 
     Each task vector (`taus`: T x rows x columns) gives its first floor(r / T) left singular vectors, unweighted; of their
-    concatenation the first k = floor(r rank_ratio) left singular vectors are the shared subspace. r is the smaller
-    side (`rank="matrix"`, as released) or the largest numerical rank of the task vectors (`rank="numerical"`).
+    concatenation the first k = floor(r rank_ratio) left singular vectors are the shared subspace, or floor(r / T) for a
+    `rank_ratio` of None (DOGE AM as released). r is the smaller side (`rank="matrix"`, as released) or the largest numerical
+    rank of the task vectors (`rank="numerical"`).
     With more tasks than r the subspace is empty, and a warning says so.
     """
     one_of("rank", rank, ("matrix", "numerical"))
     count = min(taus.shape[1:]) if rank == "matrix" else int(torch.linalg.matrix_rank(taus.float()).max())
-    each, shared = count // len(taus), int(count * rank_ratio)
+    each = count // len(taus)
+    shared = each if rank_ratio is None else int(count * rank_ratio)
     if each == 0 < count and min(taus.shape[1:]) > 1:
         warnings.warn(f"{name}: {len(taus)} tasks but rank {count}, so no direction can be shared by all and DOGE's "
                       f"subspace is empty here. Merge fewer tasks, or leave this tensor out with `keys`.", stacklevel=3)

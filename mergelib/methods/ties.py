@@ -49,14 +49,19 @@ def elect(trimmed, majority):
     return torch.where(sign == 0, majority, sign)
 
 
+def agreeing(taus, thresholds, majority):
+    """The task vectors as TIES leaves them (T x shape): trimmed, and zero where they differ from the elected sign."""
+    trimmed = trim(taus, thresholds)
+    return trimmed * (torch.sign(trimmed) == elect(trimmed, majority))
+
+
 def ties(theta_0, taus, thresholds, majority, lam=1.0, combine="mean"):
     """TIES-Merging (Yadav et al. 2023, Alg. 1): theta_0 + lam * combined task vector.
 
     `taus`: T x shape of theta_0; `thresholds`, `majority`: from `ties_first_pass`; `combine`: "mean" over the experts
     that agree with the elected sign (paper and official code, lam 1) or "sum" (AdaMerging, FusionBench, lam 0.3).
     """
-    trimmed = trim(taus, thresholds)
-    agree = trimmed * (torch.sign(trimmed) == elect(trimmed, majority))
+    agree = agreeing(taus, thresholds, majority)
     total = agree.sum(dim=0)
     if combine == "mean":
         total = total / (agree != 0).sum(dim=0).clamp_min(1)

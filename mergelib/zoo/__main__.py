@@ -2,35 +2,36 @@
 
 import argparse
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-
-import torch
-from tqdm.auto import tqdm
 
 from ..benchmark import EIGHT, SPLITS, TASKS, load_pictures, load_task
 from ..experiments import regime_table, regime_verdict
 from ..ledger import Ledger
-from ..models import TEXT, build_head
+from ..models import TEXT, TOWERS, build_head
 from ..paths import CACHE, ROOT, ZOO
+from ..progress import progress
+from ..workers import run_all
 from . import load_clip, load_suite
 from .store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
-from .train import FINETUNE, PRETRAIN, caption_tokens, finetune, pretrain
+from .train import FINETUNE, JOINT, PRETRAIN, caption_tokens, finetune, pretrain
 
 
 def main():
     """Draw pictures, pre-train, fine-tune, store, report."""
     parser = argparse.ArgumentParser(prog="python -m mergelib.zoo", description=__doc__)
-    parser.add_argument("--tower", default="main", help="image tower to train (default: main)")
+    parser.add_argument("--tower", default="main", choices=TOWERS, help="image tower to train (default: main)")
+    parser.add_argument("--also", nargs="*", default=[], choices=("twelve", "seeds", "mtl"),
+                        help="beside the base and the experts of the eight tasks: those of the twelve further tasks, two more "
+                             "fine-tuning seeds of the eight, one model trained on the eight tasks together")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "zoo",
                         help="folder to write to; the shipped zoo in data/zoo stays as it is unless named here")
     options = parser.parse_args()
     start, folder, work = time.monotonic(), options.out / options.tower, CACHE / "training" / options.tower
-    draw_everything()
+    models = plan(options.also)
+    draw_everything({task for tasks, _ in models.values() for task in tasks})
     train_base(options.tower, folder, work)
-    for task in tqdm(EIGHT, "experts"):
-        train_expert(options.tower, task, FINETUNE, folder, work)
+    train_experts(options.tower, models, folder, work)
     print(f"\nThe zoo is in {folder} ({time.monotonic() - start:.0f} s). Its regime:\n")
     table = regime_table(load_suite("sketch-8", options.tower, folder=folder), ledger=Ledger(folder / "results"))
     write_manifest(folder, {**read_manifest(folder), "regime": table.round(4).to_dict("index")})
@@ -39,11 +40,20 @@ def main():
         print(f"\nTo use it instead of the shipped one, set MERGELIB_ZOO={options.out}")
 
 
-def draw_everything():
-    """Draw all pictures that training and evaluation read, on two processes."""
-    jobs = [(task, split) for split in SPLITS for task in (TASKS if split == "web" else EIGHT)]
-    with ProcessPoolExecutor(2) as pool:
-        list(tqdm(pool.map(_draw, jobs), "drawing pictures", total=len(jobs)))
+def plan(also=()):
+    """The models to fine-tune, name -> (tasks, recipe), the longest first; `also`: see `--also`."""
+    models = {"mtl-s0": (EIGHT, JOINT)} if "mtl" in also else {}
+    models |= {f"{task}-s0": ((task,), FINETUNE) for task in (TASKS if "twelve" in also else EIGHT)}
+    if "seeds" in also:
+        models |= {f"{task}-s{seed}": ((task,), replace(FINETUNE, seed=seed)) for seed in (1, 2) for task in EIGHT}
+    return models
+
+
+def draw_everything(tasks):
+    """Draw all pictures that training and evaluation read."""
+    jobs = [(task, split) for split in SPLITS for task in TASKS if split == "web" or task in tasks]
+    for _ in progress(run_all(_draw, jobs), "drawing pictures", total=len(jobs)):
+        pass
 
 
 def _draw(job):
@@ -71,20 +81,24 @@ def train_base(tower, folder, work):
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 
-def train_expert(tower, task, recipe, folder, work):
-    """Fine-tune and store one expert, unless it is there already."""
-    manifest, name = read_manifest(folder), f"{task}-s{recipe.seed}"
-    if manifest["experts"].get(name, {}).get("recipe") == asdict(recipe):
-        return
-    start = time.monotonic()
-    clip = load_clip(tower, folder)
+def train_experts(tower, models, folder, work):
+    """Fine-tune and store the models of a `plan` that are not there already, one per core at a time."""
+    manifest = read_manifest(folder)
+    missing = [(name, *how) for name, how in models.items()
+               if manifest["experts"].get(name, {}).get("recipe") != asdict(how[1])]
+    for i, entry in progress(run_all(_train_expert, missing, tower, folder, work), "fine-tuning", total=len(missing)):
+        manifest["experts"][missing[i][0]] = entry
+        write_manifest(folder, manifest)
+
+
+def _train_expert(tower, folder, work, job):
+    """Fine-tune and store one model; gives its entry of the manifest."""
+    (name, tasks, recipe), start = job, time.monotonic()
+    clip, heads = load_clip(tower, folder), read_file(folder, read_manifest(folder)["heads"])
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
-    expert = finetune(clip, read_file(folder, manifest["heads"])[task], task, recipe, work).state_dict()
-    manifest["experts"][name] = write_file(folder, name, quantise(base, expert), recipe=asdict(recipe),
-                                           seconds=round(time.monotonic() - start))
-    write_manifest(folder, manifest)
+    expert = finetune(clip.visual, heads, tasks, recipe, work / f"{name}.pt").state_dict()
+    return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), seconds=round(time.monotonic() - start))
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     main()

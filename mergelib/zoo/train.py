@@ -1,8 +1,4 @@
-"""How were the base and the experts trained? Two losses and one loop that can be killed and resumed at any step."""
-
-import math
-import time
-from dataclasses import asdict, dataclass
+"""How were the base and the experts trained? Contrastive pre-training, and fine-tuning with a frozen head."""
 
 import numpy as np
 import torch
@@ -11,61 +7,11 @@ from tqdm.auto import tqdm
 
 from ..benchmark import TASKS, load_pictures, load_task
 from ..models import build_clip, image_features, normalise_pixels, tokenizer
-from ..paths import write_atomically
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of one training run; all of them are in the zoo's manifest."""
-
-    steps: int
-    batch: int
-    lr: float                   # peak rate of AdamW
-    weight_decay: float
-    seed: int = 0
-
+from ..training import Recipe, fit
 
 PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
 FINETUNE = Recipe(steps=900, batch=64, lr=2e-4, weight_decay=0.05)
-
-
-def fit(module, loss_of, recipe, checkpoint, title):
-    """Train `module` in place: AdamW under a warm-up and cosine schedule; resumes from `checkpoint` (a path).
-
-    `loss_of(step, rng)` gives the loss of one step; `rng` depends on (seed, step) alone, so that a resumed run sees the
-    batches it would have seen. The checkpoint is written about every 20 seconds, whole or not at all.
-    """
-    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    start = _resume(module, optimiser, recipe, checkpoint)
-    saved = time.monotonic()
-    for step in (bar := tqdm(range(start, recipe.steps), title, initial=start, total=recipe.steps, mininterval=2)):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * _schedule(step / recipe.steps)
-        loss = loss_of(step, np.random.default_rng([recipe.seed, step]))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if time.monotonic() - saved > 20 or step + 1 == recipe.steps:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-            state = {"step": step + 1, "recipe": asdict(recipe), "module": module.state_dict(),
-                     "optimiser": optimiser.state_dict()}
-            write_atomically(checkpoint, lambda part, state=state: torch.save(state, part))
-            saved = time.monotonic()
-
-
-def _resume(module, optimiser, recipe, checkpoint):
-    """Load a checkpoint of this recipe if there is one; the step to go on from."""
-    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {}
-    if state.get("recipe") != asdict(recipe):
-        return 0
-    module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["step"]
-
-
-def _schedule(progress):
-    """Linear warm-up over the first tenth, then half a cosine down to zero."""
-    return progress / 0.1 if progress < 0.1 else 0.5 + 0.5 * math.cos(math.pi * (progress - 0.1) / 0.9)
+JOINT = Recipe(steps=1800, batch=32, lr=2e-4, weight_decay=0.05)      # each task's pictures as often as its expert saw them
 
 
 def pretrain(tower, recipe, folder):
@@ -129,16 +75,20 @@ def augment(images, rng, colour=0.0, shift=2):
     return images * (1 + noise[0]) + noise[1]
 
 
-def finetune(clip, head, name, recipe, folder):
-    """Fine-tune the image tower on one task with its frozen head; returns the trained tower."""
-    pixels, labels = load_pictures(name, "train")
-    labels = torch.as_tensor(labels)
-    visual = clip.visual.train()
+def finetune(visual, heads, tasks, recipe, checkpoint):
+    """Fine-tune an image tower on tasks with their frozen heads: one for an expert, several for a multi-task model.
+
+    A step takes `recipe.batch` pictures of each task; the loss is the mean of the tasks' cross-entropies.
+    """
+    pools = {task: load_pictures(task, "train") for task in tasks}
+    visual.train()
 
     def loss_of(step, rng):
-        rows = rng.integers(len(pixels), size=recipe.batch)
-        features = image_features(visual, augment(normalise_pixels(pixels[rows]), rng))
-        return cross_entropy(features @ head, labels[rows])
+        drawn = {task: rng.integers(len(pixels), size=recipe.batch) for task, (pixels, _) in pools.items()}
+        pixels = np.concatenate([pools[task][0][rows] for task, rows in drawn.items()])
+        features = image_features(visual, augment(normalise_pixels(pixels), rng)).split(recipe.batch)
+        labels = [torch.as_tensor(pools[task][1][rows]) for task, rows in drawn.items()]
+        return sum(cross_entropy(f @ heads[task], y) for task, f, y in zip(tasks, features, labels)) / len(tasks)
 
-    fit(visual, loss_of, recipe, folder / f"{name}-s{recipe.seed}.pt", f"fine-tuning {name}")
+    fit(visual, loss_of, recipe, checkpoint, f"fine-tuning {checkpoint.stem}")
     return visual.eval()

@@ -1,0 +1,99 @@
+"""Which coefficients make a merged model surest of its predictions? AdaMerging's, learned on unlabelled pictures."""
+
+import hashlib
+from functools import partial
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from ..methods.linear import one_of, weighted
+from ..models import empty_tower, image_features, mean_entropy, normalise_pixels
+from ..paths import CACHE
+from ..training import Recipe, constant, fit
+
+
+def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=True, init=0.3, steps=500, batch=32, lr=1e-3,
+                       split="test", seed=0):
+    """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Eq. 3 to 6).
+
+    `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
+    `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and
+    tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
+    task; `clamp` holds them in [0, 1]. Can be killed and resumes. Raises ValueError for tasks that the suite lacks.
+    """
+    if unknown := sorted(set(tasks) - set(suite.heads)):
+        raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
+                         f"{', '.join(suite.tasks)}.")
+    model = Coefficients(tensors(), len(tasks), granularity, clamp, init)
+    fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
+    pools = {task: suite.pictures(task, split)[0] for task in tasks}
+
+    def loss_of(step, rng):
+        key = rng.integers(2**32)
+        return summed_loss(model(), [partial(entropy, fixed, suite, task, draw(pool, batch, [key, crc32(task.encode())]))
+                                     for task, pool in pools.items()])
+
+    recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
+    checkpoint = CACHE / "adapt" / f"{_identity(model, suite, granularity, clamp, init, split, tasks)}.pt"
+    fit(model, loss_of, recipe, checkpoint, "learning coefficients", constant)
+    checkpoint.unlink(missing_ok=True)      # the next call learns anew
+    return {"each": {name: {"coefficients": lam} for name, lam in model.by_tensor().items()}}
+
+
+def draw(pool, count, key):
+    """`count` different pictures of a pool (all, if it has fewer), the same ones for the same key (a list of numbers)."""
+    return pool[np.random.default_rng(key).permutation(len(pool))[:count]]
+
+
+class Coefficients(nn.Module):
+    """The learned lam (T x tensors, or T x 1) of a checkpoint's tensors; calling it gives the merged tensors by name."""
+
+    def __init__(self, tensors, count, granularity="layer", clamp=False, init=0.3):
+        super().__init__()
+        one_of("granularity", granularity, ("layer", "task"))
+        self.tensors, self.clamp = list(tensors), clamp
+        self.lam = nn.Parameter(torch.full((count, len(self.tensors) if granularity == "layer" else 1), float(init)))
+
+    def by_tensor(self):
+        """The T coefficients of each tensor, by name."""
+        lam = (self.lam.clamp(0, 1) if self.clamp else self.lam).expand(-1, len(self.tensors))
+        return {name: column for (name, _, _), column in zip(self.tensors, lam.T)}
+
+    def forward(self):
+        """theta_0 + sum_i lam_i tau_i for each tensor."""
+        lam = self.by_tensor()
+        return {name: weighted(theta_0, taus, lam[name]) for name, theta_0, taus in self.tensors}
+
+
+def summed_loss(merged, losses):
+    """The sum of some losses of a merged model, as a scalar from which `merged` gets its gradients.
+
+    `merged`: name -> tensor; each of `losses` maps such a state dict to a scalar. Every loss is differentiated with respect to
+    the weights alone, one after the other, so one graph is in memory at a time. What flows on into the coefficients is one
+    dot product each: dL / dlam_i = <dL / dtheta, tau_i>.
+    """
+    weights = {name: tensor.detach().requires_grad_() for name, tensor in merged.items()}
+    total = 0.0
+    for loss_of in losses:
+        loss = loss_of(weights)
+        loss.backward()
+        total += loss.item()
+    linear = sum((merged[name] * weight.grad).sum() for name, weight in weights.items() if weight.grad is not None)
+    return linear + (total - linear.detach())
+
+
+def entropy(fixed, suite, task, pixels, weights):
+    """Mean entropy (nats) of a model's predictions on pictures of one task; `weights` replace those of `fixed`."""
+    tower = partial(functional_call, empty_tower(suite.model), {**fixed, **weights})
+    return mean_entropy(image_features(tower, normalise_pixels(pixels)) @ suite.heads[task])
+
+
+def _identity(model, *facts):
+    """A name for what is being learned: another one for other checkpoints, settings or tasks."""
+    sums = [(name, theta_0.double().sum().item(), taus.double().flatten(1).square().sum(dim=1).tolist())
+            for name, theta_0, taus in model.tensors]
+    suite, *settings = facts
+    return hashlib.sha256(repr([sums, suite.name, suite.model, suite.digest, *settings]).encode()).hexdigest()[:16]

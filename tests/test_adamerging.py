@@ -1,0 +1,182 @@
+"""Are coefficients learned as AdaMerging says? Gradients against references, limits with known answers, kills and faults."""
+
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mergelib import METHODS, merge, training
+from mergelib.adapt import coefficients
+from mergelib.adapt.coefficients import Coefficients, entropy, summed_loss
+from mergelib.merge import stream
+from mergelib.methods.doge import doge_vectors
+
+LEARNED = [name for name, spec in METHODS.items() if spec.needs == "unlabelled test pictures"]
+FAST = {"doge-am": {"solver_steps": 5}}
+
+
+def learn(suite, method="adamerging", experts=None, **options):
+    """A merge of the suite's experts with few and quick steps."""
+    options = {"steps": 4, "batch": 8, **FAST.get(method, {}), **options}
+    return merge(method, suite.base, experts or suite.experts, suite=suite, **options)
+
+
+def close(ours, theirs, tolerance):
+    assert all(torch.allclose(ours[name], theirs[name], rtol=0, atol=tolerance) for name in theirs)
+
+
+def difference(ours, theirs):
+    return max((ours[name] - theirs[name]).abs().max().item() for name in theirs)
+
+
+# --- the gradient
+
+@pytest.fixture
+def problem(tiny_suite, monkeypatch):
+    """Coefficients in fp64, and the losses of both tasks on their first eight pictures."""
+    normalise = coefficients.normalise_pixels
+    monkeypatch.setattr(coefficients, "normalise_pixels", lambda pixels: normalise(pixels).double())
+    tiny_suite.heads = {task: head.double() for task, head in tiny_suite.heads.items()}
+    tensors = [(name, theta_0.double(), taus.double())
+               for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base))]
+    losses = [partial(entropy, {}, tiny_suite, task, tiny_suite.pictures(task, "test")[0][:8]) for task in tiny_suite.tasks]
+    return tensors, losses
+
+
+def at(lam, tensors):
+    """Coefficients with these values (T x L, or T x 1)."""
+    model = Coefficients(tensors, *lam.shape[:1], "task" if lam.shape[1] == 1 else "layer").double()
+    model.lam.data = lam.clone()
+    return model
+
+
+@pytest.mark.parametrize("granularity", ["layer", "task"])
+def test_the_gradient_is_that_of_finite_differences(problem, granularity):
+    tensors, losses = problem
+    lam = 0.3 + 0.1 * torch.randn(2, len(tensors) if granularity == "layer" else 1, dtype=torch.float64,
+                                  generator=torch.Generator().manual_seed(1))
+    model = at(lam, tensors)
+    summed_loss(model(), losses).backward()
+    step = 1e-5
+    for place in [(0, 0), (1, 0), (0, -1), (1, -1), (1, lam.shape[1] // 2)]:
+        move = torch.zeros_like(lam)
+        move[place] = step
+        above, below = (sum(loss(at(lam + way * move, tensors)()) for loss in losses).item() for way in (1, -1))
+        # central differences err by step^2 and by rounding / step, both below 1e-9 in fp64
+        assert model.lam.grad[place].item() == pytest.approx((above - below) / (2 * step), rel=1e-5, abs=1e-8)
+
+
+def test_value_and_gradient_are_those_of_one_graph_through_everything(problem):
+    tensors, losses = problem
+    ours, plain = (at(torch.full((2, len(tensors)), 0.3, dtype=torch.float64), tensors) for _ in range(2))
+    value = summed_loss(ours(), losses)
+    value.backward()
+    merged = plain()
+    reference = sum(loss(merged) for loss in losses)
+    reference.backward()
+    assert value.item() == pytest.approx(reference.item(), rel=1e-12)
+    torch.testing.assert_close(ours.lam.grad, plain.lam.grad)
+    assert ours.lam.grad.abs().min() > 0
+
+
+# --- limits with known answers
+
+def test_without_steps_it_is_task_arithmetic(tiny_suite):
+    for method in ("adamerging", "adamerging-taskwise"):
+        merged = learn(tiny_suite, method, steps=0, init=0.4)
+        close(merged, merge("task-arithmetic", tiny_suite.base, tiny_suite.experts, lam=0.4), 1e-6)
+
+
+def test_plus_plus_without_steps_is_ties_by_sum(tiny_suite):
+    ties = merge("ties", tiny_suite.base, tiny_suite.experts, preset="code", lam=0.3, density=0.4)
+    close(learn(tiny_suite, "adamerging++", steps=0, density=0.4), ties, 1e-6)
+
+
+def test_doge_am_without_steps_adds_the_vectors_that_doge_made(tiny_suite):
+    merged = learn(tiny_suite, "doge-am", preset="exact", steps=0)
+    options = {"eta": 0.07, "solver": "exact", "steps": 5}
+    for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)):
+        inside = "resblocks" in name and ("attn" in name or "mlp" in name) and name.endswith("weight")
+        expected = theta_0 + 0.3 * doge_vectors(taus, **options).sum(dim=0) if inside else theta_0
+        torch.testing.assert_close(merged[name], expected, rtol=0, atol=1e-6)
+
+
+def test_doge_am_as_released_shares_as_many_directions_as_each_task_gives(tiny_suite):
+    ours = learn(tiny_suite, "doge-am", preset="code", steps=0)
+    close(ours, learn(tiny_suite, "doge-am", preset="code", steps=0, rank_ratio=1 / 2), 0)       # two tasks: floor(r / 2)
+    assert difference(ours, learn(tiny_suite, "doge-am", preset="code", steps=0, rank_ratio=1 / 6)) > 1e-6
+
+
+def test_task_wise_coefficients_are_one_per_expert(tiny_suite):
+    merged = learn(tiny_suite, "adamerging-taskwise", lr=0.05)
+    taus = [{name: expert[name] - tiny_suite.base[name] for name in expert} for expert in tiny_suite.experts.values()]
+    steps = torch.cat([(merged[name] - tiny_suite.base[name]).flatten() for name in merged])
+    columns = torch.stack([torch.cat([tau[name].flatten() for name in merged]) for tau in taus], dim=1)
+    solved = torch.linalg.lstsq(columns.double(), steps.double()[:, None])
+    assert (columns.double() @ solved.solution - steps[:, None]).abs().max() < 1e-6
+    assert (solved.solution - 0.3).abs().min() > 0.01
+
+
+# --- what learning does
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_it_makes_the_model_surer(tiny_suite, method):
+    def summed(state):
+        return sum(entropy({}, tiny_suite, task, tiny_suite.pictures(task, "test")[0], state) for task in tiny_suite.tasks)
+    before, after = (learn(tiny_suite, method, steps=steps, lr=0.05, batch=40) for steps in (0, 15))
+    assert summed(after) < summed(before) - 1e-3
+
+
+def test_the_clamp_holds_coefficients_between_zero_and_one(tiny_suite):
+    def outside(clamp):
+        found = coefficients.learn_coefficients(
+            lambda: stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)), tiny_suite.base, tiny_suite.tasks,
+            tiny_suite, clamp=clamp, steps=8, batch=8, lr=0.3)
+        lam = torch.stack([each["coefficients"] for each in found["each"].values()])
+        return ((lam < 0) | (lam > 1)).any()
+    assert not outside(clamp=True) and outside(clamp=False)
+
+
+def test_the_order_of_the_experts_does_not_matter(tiny_suite):
+    backwards = dict(reversed(tiny_suite.experts.items()))
+    # sums in another order differ by 1e-8; Adam divides by the gradient's size, which may enlarge that in its first steps
+    close(learn(tiny_suite, experts=backwards), learn(tiny_suite), 1e-5)
+
+
+def test_tensors_that_are_not_merged_stay_the_base_s(tiny_suite):
+    merged = learn(tiny_suite, keys=r"mlp\.c_fc\.weight")
+    changed = [name for name in merged if not torch.equal(merged[name], tiny_suite.base[name])]
+    assert changed == ["transformer.resblocks.0.mlp.c_fc.weight"]
+
+
+# --- kills and faults
+
+def test_a_killed_run_goes_on_where_it_was(tiny_suite, monkeypatch, tmp_path):
+    def killed(*arguments):
+        if next(calls) == 7:              # two tasks a step: within the fourth step of six
+            raise KeyboardInterrupt
+        return entropy(*arguments)
+    whole, calls = learn(tiny_suite, steps=6), count()
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a checkpoint every step
+    monkeypatch.setattr(coefficients, "entropy", killed)
+    with pytest.raises(KeyboardInterrupt):
+        learn(tiny_suite, steps=6)
+    assert len(list(tmp_path.rglob("*.pt"))) == 1
+    before = next(calls)
+    close(learn(tiny_suite, steps=6), whole, 0)
+    assert next(calls) - before - 1 == 2 * 3 and not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_without_a_suite_it_says_what_is_missing(tiny_suite, method):
+    with pytest.raises(ValueError, match="needs unlabelled test pictures. Give suite=.*load_suite"):
+        merge(method, tiny_suite.base, tiny_suite.experts)
+
+
+def test_experts_that_are_no_tasks_of_the_suite_are_named(tiny_suite):
+    with pytest.raises(ValueError, match="expert-1, expert-2: no task of tiny. Name the experts .*: digits, signs"):
+        learn(tiny_suite, experts=list(tiny_suite.experts.values()))
+    with pytest.raises(ValueError, match="granularity is 'tensor'; it can be 'layer', 'task'"):
+        learn(tiny_suite, granularity="tensor")
