@@ -1,5 +1,7 @@
 """How good is a state dict on some tasks? Accuracy with its confidence interval, loss and entropy."""
 
+import base64
+
 import numpy as np
 import pandas as pd
 import torch
@@ -10,18 +12,30 @@ from .models import empty_tower, image_features, mean_entropy, normalise_pixels
 BATCH = 600      # pictures per forward pass
 
 
-def evaluate(state, suite, tasks=None, split="test"):
+def evaluate(state, suite, tasks=None, split="test", hits=False):
     """Measure one image tower on tasks of a suite with their frozen heads.
 
     `state`: state dict of the tower; `tasks`: default all of the suite's. Returns a DataFrame with a row per task: task,
     accuracy (fraction), low, high (95 % Wilson interval over the pictures), n, loss (cross-entropy, nats), entropy (of the
-    prediction, mean, nats).
+    prediction, mean, nats); with `hits` also which pictures were classified rightly (see `pack_hits`).
     """
     rows = []
     for task in suite.tasks if tasks is None else tasks:
         pixels, labels = suite.pictures(task, split)
-        rows.append({"task": task, **score(logits(state, suite, task, pixels), labels)})
+        scores = logits(state, suite, task, pixels)
+        right = {"hits": pack_hits(scores.argmax(dim=1).numpy() == labels)} if hits else {}
+        rows.append({"task": task, **score(scores, labels), **right})
     return pd.DataFrame(rows)
+
+
+def pack_hits(right):
+    """A vector of booleans as text, a bit each (base64)."""
+    return base64.b64encode(np.packbits(right)).decode()
+
+
+def unpack_hits(text, count):
+    """The `count` booleans that `pack_hits` turned into text."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(bool)
 
 
 @torch.inference_mode()

@@ -222,7 +222,8 @@ def task_count(table):
     """DOGE Fig. 1: average accuracy against the number of merged tasks, with 95 % intervals."""
     figure, axis = new_figure(6.6, 4.2)
     labels = list(dict.fromkeys(table["label"]))
-    shift = {name: (i - (len(labels) - 1) / 2) * 0.05 for i, name in enumerate(labels)}
+    gap = min(0.05, 0.8 / len(labels))
+    shift = {name: (i - (len(labels) - 1) / 2) * gap for i, name in enumerate(labels)}
     _lines(axis, table.assign(place=table["size"] + table["label"].map(shift)), "place", "accuracy", "half")
     axis.set(xlabel="number of merged tasks", ylabel="average accuracy on the merged tasks (%)",
              xticks=sorted(table["size"].unique()))

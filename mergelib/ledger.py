@@ -9,7 +9,7 @@ from .paths import RESULTS, write_atomically
 
 KEY = ["suite", "model", "seed", "zoo", "method", "preset", "options", "tasks", "task", "split", "condition", "metric",
        "version"]
-COLUMNS = ["experiment", *KEY, "value", "count", "seconds"]
+COLUMNS = ["experiment", *KEY, "value", "count", "seconds", "hits"]
 
 
 class LedgerError(ValueError):
@@ -33,7 +33,7 @@ class Ledger:
         return self.rows.get(_key(wanted))
 
     def record(self, experiment, rows):
-        """Append rows (dicts with `KEY`, value, count, seconds) to an experiment's file.
+        """Append rows (dicts with `KEY`, value, count, seconds, and for an accuracy hits) to an experiment's file.
 
         What was measured before, for this or another experiment, is replaced where it stands: a key has one row.
         """

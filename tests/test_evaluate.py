@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mergelib.evaluate import evaluate, score, wilson
+from mergelib.evaluate import evaluate, pack_hits, score, unpack_hits, wilson
 
 module = import_module("mergelib.evaluate")       # the package's attribute of this name is the function
 
@@ -30,6 +30,12 @@ def test_scores_by_hand():
     assert (found["low"], found["high"]) == wilson(3, 4)
     assert found["loss"] == pytest.approx(-sum(map(math.log, (0.7, 0.25, 0.8, 0.6))) / 4)
     assert found["entropy"] == pytest.approx(-sum(p * math.log(p) for row in rows for p in row) / 4)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 600])
+def test_hits_come_back_from_text(count):
+    right = np.random.default_rng(0).random(count) < 0.5
+    assert np.array_equal(unpack_hits(pack_hits(right), count), right)
 
 
 # --- the whole measurement: a tower that gives a picture's mean colour times three weights

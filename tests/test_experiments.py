@@ -39,12 +39,12 @@ class FakeEvaluation:
     def __init__(self):
         self.seen, self.left = [], None
 
-    def __call__(self, state, suite, tasks, split):
+    def __call__(self, state, suite, tasks, split, hits):
         if self.left == len(self.seen):
             raise KeyboardInterrupt
         self.seen += tasks
         number = zlib.crc32(repr((state["w"].tolist(), tasks, split)).encode()) % 600 / 600
-        found = {"accuracy": number, "loss": 2 - number, "entropy": 1.0, "n": 600}
+        found = {"accuracy": number, "loss": 2 - number, "entropy": 1.0, "n": 600, "hits": "AA=="}
         return pd.DataFrame([{"task": task, **found} for task in tasks])
 
 
@@ -96,9 +96,9 @@ def test_rows_of_another_zoo_or_version_do_not_count(suite, tmp_path, evaluation
 
 
 def test_jobs_merge_and_evaluate_what_they_say(suite, ledger, monkeypatch):
-    def evaluate(state, suite, tasks, split):
+    def evaluate(state, suite, tasks, split, hits):
         asked.append((state["w"], tasks, split))
-        return FakeEvaluation()(state, suite, tasks, split)
+        return FakeEvaluation()(state, suite, tasks, split, hits)
     asked = []
     monkeypatch.setattr(module, "evaluate", evaluate)
     ex.measure("test", suite, [Job("weight-average", tasks=("flags", "signs"), on=("digits",), split="validation"),

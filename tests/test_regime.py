@@ -47,14 +47,15 @@ def test_each_criterion_is_flagged_alone(criterion, changes):
 
 
 def test_the_table_is_measured_with_the_lambda_that_is_best_on_validation_pictures(monkeypatch, tmp_path, one_process):
-    def evaluate(state, suite, tasks, split):
+    def evaluate(state, suite, tasks, split, hits):
         step = state["w"] - suite.base["w"]
         if step.min() > 0:                                                   # merged: every entry moved by lambda
             best = 0.25 if split == "validation" else 0.5
             accuracy = 0.8 - (step.mean().item() - best) ** 2
         else:
             accuracy = 0.95 if step.any() else 0.4
-        return pd.DataFrame([{"task": task, "accuracy": accuracy, "loss": 1.0, "entropy": 1.0, "n": 600} for task in tasks])
+        found = {"accuracy": accuracy, "loss": 1.0, "entropy": 1.0, "n": 600, "hits": ""}
+        return pd.DataFrame([{"task": task, **found} for task in tasks])
     monkeypatch.setattr(import_module("mergelib.experiments.measure"), "evaluate", evaluate)
     tasks, base = EIGHT[:4], torch.full((4,), 8.0)
     experts = {task: {"w": base + step} for task, step in zip(tasks, torch.eye(4))}

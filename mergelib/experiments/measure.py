@@ -87,9 +87,10 @@ def _measure_job(suite, job):
     for task in job.on or part.tasks:
         if job.method in ROWS:
             state = suite.base if job.method == "pretrained" else suite.experts[task]
-        found[task] = evaluate(state, suite, [task], job.split).iloc[0]
+        found[task] = evaluate(state, suite, [task], job.split, hits=True).iloc[0]
     return [{**row, "value": round(float(found[row["task"]][row["metric"]]), 6), "count": int(found[row["task"]]["n"]),
-             "seconds": seconds} for row in ledger_rows(suite, job)]
+             "seconds": seconds, "hits": found[row["task"]]["hits"] if row["metric"] == "accuracy" else ""}
+            for row in ledger_rows(suite, job)]
 
 
 def accuracy_table(table):

@@ -1,0 +1,57 @@
+"""Are gaps between methods told from chance? The paired bootstrap against what theory says of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mergelib.evaluate import pack_hits
+from mergelib.experiments import paired_gaps
+
+N = 600
+
+
+def rows(label, right, seed=0):
+    """Ledger rows of one method: `right` maps tasks to booleans."""
+    return [{"label": label, "metric": "accuracy", "task": task, "seed": str(seed), "count": len(bits), "hits": pack_hits(bits)}
+            for task, bits in right.items()]
+
+
+def answers(accuracy, seed):
+    """Two tasks' answers, right with this probability."""
+    draw = np.random.default_rng(seed)
+    return {task: draw.random(N) < accuracy for task in ("digits", "signs")}
+
+
+def gap(*tables):
+    return paired_gaps(pd.DataFrame(sum(tables, [])), [("ours", "theirs")]).iloc[0]
+
+
+def test_a_method_is_no_better_than_itself():
+    same = answers(0.6, 0)
+    found = gap(rows("ours", same), rows("theirs", same))
+    assert found["gap"] == found["low"] == found["high"] == 0
+
+
+def test_the_interval_is_that_of_the_paired_differences():
+    ours, theirs = answers(0.7, 0), answers(0.6, 1)
+    found = gap(rows("ours", ours), rows("theirs", theirs))
+    differences = [ours[task].astype(float) - theirs[task] for task in ours]
+    assert found["gap"] == pytest.approx(100 * np.mean(differences))
+    half = 100 * 1.96 * np.sqrt(sum(d.var() / N for d in differences)) / 2
+    assert found["high"] - found["gap"] == pytest.approx(half, rel=0.1)         # 2000 draws know a quantile to about 5 %
+    assert found["gap"] - found["low"] == pytest.approx(half, rel=0.1)
+
+
+def test_pairing_narrows_the_interval():
+    theirs = answers(0.6, 1)
+    ours = {task: bits | (np.arange(N) % 20 == 0) for task, bits in theirs.items()}         # a few more are right
+    paired = gap(rows("ours", ours), rows("theirs", theirs))
+    unpaired = gap(rows("ours", {task: np.roll(bits, 100) for task, bits in ours.items()}), rows("theirs", theirs))
+    assert paired["low"] > 0 > unpaired["low"] and paired["gap"] == pytest.approx(unpaired["gap"])
+
+
+def test_seeds_are_averaged_picture_by_picture():
+    first, second, theirs = answers(0.7, 0), answers(0.7, 1), answers(0.6, 2)
+    found = gap(rows("ours", first), rows("ours", second, seed=1), rows("theirs", theirs), rows("theirs", theirs, seed=1))
+    mean = np.mean([(first[task].astype(float) + second[task]) / 2 - theirs[task] for task in theirs])
+    assert found["gap"] == pytest.approx(100 * mean)

@@ -1,0 +1,71 @@
+"""Does `make zoo` train what is planned, once, and resume? On a tower of one layer and a handful of pictures."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from mergelib import models
+from mergelib.benchmark import EIGHT, TASKS
+from mergelib.models import build_clip, image_features, normalise_pixels
+from mergelib.training import Recipe
+from mergelib.zoo import __main__ as make_zoo
+from mergelib.zoo import read_manifest, train
+from mergelib.zoo.store import pack_clip, write_file, write_manifest
+
+RECIPE = Recipe(steps=3, batch=4, lr=1e-3, weight_decay=0.05)
+
+
+def pictures(task, split):
+    """Twenty random pictures, of three classes."""
+    draw = np.random.default_rng(sum(task.encode()))
+    return draw.integers(256, size=(20, 32, 32, 3), dtype=np.uint8), np.arange(20) % 3
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, one_process):
+    """A zoo that holds a base and the heads of two tasks."""
+    monkeypatch.setitem(models.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
+    monkeypatch.setattr(train, "load_pictures", pictures)
+    heads = {task: torch.randn(128, 3, generator=torch.Generator().manual_seed(i)) for i, task in enumerate(("signs", "dice"))}
+    write_manifest(tmp_path, {
+        "base": write_file(tmp_path, "base", pack_clip(build_clip("tiny").state_dict(), torch.arange(5))),
+        "heads": write_file(tmp_path, "heads", heads), "experts": {}})
+    return tmp_path
+
+
+def test_the_plan_is_the_eight_and_what_is_asked_for():
+    assert list(make_zoo.plan()) == [f"{task}-s0" for task in EIGHT]
+    everything = make_zoo.plan(("twelve", "seeds", "mtl"))
+    assert set(everything) == {"mtl-s0", *(f"{t}-s0" for t in TASKS), *(f"{t}-s{seed}" for t in EIGHT for seed in (1, 2))}
+    for name, (tasks, recipe) in everything.items():
+        assert name.endswith(f"-s{recipe.seed}") and (name == "mtl-s0") == (tasks == EIGHT)
+    joint, single = everything["mtl-s0"][1], everything["signs-s0"][1]
+    assert joint.steps * joint.batch == single.steps * single.batch         # as many pictures of each task
+
+
+def test_models_are_trained_once_and_anew_for_another_recipe(folder, tmp_path):
+    models = {"signs-s0": (("signs",), RECIPE), "mtl-s0": (("signs", "dice"), RECIPE)}
+    make_zoo.train_experts("tiny", models, folder, tmp_path / "work")
+    first = read_manifest(folder)["experts"]
+    assert {name: entry["recipe"] for name, entry in first.items()} == dict.fromkeys(models, asdict(RECIPE))
+    make_zoo.train_experts("tiny", models, folder, tmp_path / "work")
+    assert read_manifest(folder)["experts"] == first
+    make_zoo.train_experts("tiny", models | {"signs-s0": (("signs",), replace(RECIPE, steps=5))}, folder, tmp_path / "work")
+    after = read_manifest(folder)["experts"]
+    assert after["mtl-s0"] == first["mtl-s0"] and after["signs-s0"]["sha256"] != first["signs-s0"]["sha256"]
+
+
+def test_a_multi_task_model_learns_all_its_tasks(folder, tmp_path):
+    heads = {task: torch.randn(128, 3, generator=torch.Generator().manual_seed(i)) for i, task in enumerate(("signs", "dice"))}
+    visual, losses = build_clip("tiny").visual, []
+    for _ in range(2):
+        with torch.no_grad():
+            losses.append([cross_entropy(image_features(visual, normalise_pixels(pixels)) @ heads[task],
+                                         torch.as_tensor(labels)).item()
+                           for task in heads for pixels, labels in [pictures(task, "train")]])
+        train.finetune(visual, heads, tuple(heads), replace(RECIPE, steps=40, batch=10, lr=3e-3), tmp_path / "mtl.pt")
+    before, after = losses
+    assert all(b < a - 0.2 for a, b in zip(before, after))
