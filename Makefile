@@ -14,8 +14,8 @@ supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), ARGS=... (passed on as it is),"
-	@echo "         PYTHON=python3.12 (what to install with), VENV=folder (where to; default .venv)"
+	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), TOWER=main (zoo: which image tower),"
+	@echo "         ARGS=... (passed on as it is), PYTHON=python3.12 (what to install with), VENV=folder (default .venv)"
 
 install: $(ready) ## make .venv with the tested versions (the other targets do it for you)
 
@@ -38,7 +38,7 @@ reproduce: $(ready) ## measure every number again, then redraw (about 40 minutes
 
 zoo: $(ready) ## train the benchmark's models again from nothing (an hour; resumes)
 	@echo "Training the benchmark's models: about an hour on two cores. Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.zoo $(ARGS)
+	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER)) $(ARGS)
 
 lint: $(ready) ## check the style of package, tests and notebooks
 	$(VENV)/bin/ruff check $(ARGS)

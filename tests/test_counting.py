@@ -6,7 +6,7 @@ from itertools import groupby
 import pandas as pd
 import pytest
 
-from mergelib.benchmark import EIGHT
+from mergelib.benchmark import EIGHT, TASKS
 from mergelib.experiments import by_task_count, task_subsets
 
 
@@ -20,6 +20,15 @@ def test_subsets_use_every_task_about_equally_at_every_size(seed):
         uses = Counter(task for subset in part for task in subset)
         assert max(uses.values()) - min(uses[task] for task in EIGHT) <= 1
         assert all(list(subset) == sorted(subset, key=EIGHT.index) for subset in part)
+
+
+def test_of_twenty_tasks_subsets_are_drawn_without_listing_them_all():
+    subsets = task_subsets(TASKS)
+    assert Counter(map(len, subsets)) == dict.fromkeys(range(2, 20), 4) | {20: 1}
+    assert len(set(subsets)) == len(subsets)
+    for size in range(5, 20):       # four subsets of five have room for every task once; of more, as evenly as candidates allow
+        uses = Counter(task for subset in subsets if len(subset) == size for task in subset)
+        assert max(uses.values()) - min(uses[task] for task in TASKS) <= 3
 
 
 def test_subsets_are_those_of_the_seed():

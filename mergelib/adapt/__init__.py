@@ -9,7 +9,8 @@ from .gradients import loss_gradient
 
 __all__ = ["learn_coefficients", "loss_gradient"]
 
-LEARNED = {"clamp": True, "init": 0.3, "steps": 500, "batch": 32, "lr": 1e-3, "split": "test", "seed": 0}
+LEARNED = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0}
+RELEASED = {"clamp": True, "batch": 32}          # AdaMerging's own repository: two batches of 16 in each step
 FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16}
 TEST_PICTURES = "unlabelled test pictures"
 DOGE = METHODS["doge-ta"].options
@@ -23,9 +24,9 @@ def _doge_options(options):
 
 def _adamerging(title, granularity, **how):
     """An entry of the registry for one form of AdaMerging."""
-    return Method(title, "AdaMerging", "Eq. 3 to 6", weighted, learn_coefficients, needs=TEST_PICTURES,
+    return Method(title, "AdaMerging", "Sec. 3.2", weighted, learn_coefficients, needs=TEST_PICTURES,
                   options={"granularity": granularity, **LEARNED, **how.pop("options", {})},
-                  presets={"paper": {}, "fusionbench": FUSIONBENCH}, **how)
+                  presets={"paper": {}, "code": RELEASED, "fusionbench": FUSIONBENCH}, **how)
 
 
 PLUS_PLUS = {"transform": agreeing, "transform_pass": ties_first_pass, "options": {"density": 0.2}}
@@ -35,7 +36,7 @@ METHODS |= {
     "adamerging-taskwise": _adamerging("Task-wise AdaMerging", "task"),
     "adamerging-taskwise++": _adamerging("Task-wise AdaMerging++", "task", **PLUS_PLUS),
     "doge-am": Method(
-        "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Eq. 6", weighted, learn_coefficients,
+        "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Sec. 3.2", weighted, learn_coefficients,
         transform=lambda taus, **options: doge_vectors(taus, **_doge_options(options)),
         transform_pass=lambda tensors, **options: doge_first_pass(tensors, **_doge_options(options)), needs=TEST_PICTURES,
         options={**DOGE, "solver_steps": DOGE["steps"], "solver_lr": DOGE["lr"], "granularity": "layer", **LEARNED},

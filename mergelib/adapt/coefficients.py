@@ -15,9 +15,9 @@ from ..paths import CACHE
 from ..training import Recipe, constant, fit
 
 
-def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=True, init=0.3, steps=500, batch=32, lr=1e-3,
+def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=False, init=0.3, steps=500, batch=16, lr=1e-3,
                        split="test", seed=0):
-    """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Eq. 3 to 6).
+    """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Sec. 3.2).
 
     `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
     `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and

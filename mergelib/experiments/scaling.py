@@ -1,6 +1,7 @@
 """What happens when more tasks are merged? Measurements of notebook 05."""
 
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ def task_subsets(tasks, per_size=4, seed=0):
     """Subsets of sizes 2 to all: at most `per_size` of each size, drawn at random but so that all tasks occur about equally."""
     rng, chosen = np.random.default_rng(seed), []
     for size in range(2, len(tasks) + 1):
-        options = [frozenset(c) for c in itertools.combinations(range(len(tasks)), size)]
+        options = _candidates(len(tasks), size, rng)
         uses = np.zeros(len(tasks))
         for _ in range(min(per_size, len(options))):
             order = rng.permutation(len(options))
@@ -23,6 +24,13 @@ def task_subsets(tasks, per_size=4, seed=0):
             uses[list(subset)] += 1
             chosen.append(tuple(tasks[t] for t in sorted(subset)))
     return chosen
+
+
+def _candidates(count, size, rng, most=1000):
+    """Different subsets of `size` numbers below `count`: all of them, or about `most` random ones where there are more."""
+    if math.comb(count, size) <= most:
+        return [frozenset(c) for c in itertools.combinations(range(count), size)]
+    return list(dict.fromkeys(frozenset(rng.permutation(count)[:size].tolist()) for _ in range(most)))
 
 
 def task_count(suite, tried, per_size=4, seed=0, **how):
