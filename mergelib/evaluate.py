@@ -34,7 +34,10 @@ def pack_hits(right):
 
 
 def unpack_hits(text, count):
-    """The `count` booleans that `pack_hits` turned into text."""
+    """The `count` booleans that `pack_hits` turned into text; ValueError if the text holds fewer."""
+    if 6 * len(text) < count:
+        raise ValueError(f"Which of {count} pictures were right was not kept for this measurement. Measure it again with "
+                         f"recompute=True.")
     return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(bool)
 
 

@@ -1,4 +1,4 @@
-"""Has this exact thing been measured? The ledger answers from disk; what is new is appended, whole or not at all."""
+"""Has this exact thing been measured? The ledger answers from disk; what is new is added, whole or not at all."""
 
 import json
 from pathlib import Path
@@ -33,9 +33,10 @@ class Ledger:
         return self.rows.get(_key(wanted))
 
     def record(self, experiment, rows):
-        """Append rows (dicts with `KEY`, value, count, seconds, and for an accuracy hits) to an experiment's file.
+        """Add rows (dicts with `KEY`, value, count, seconds, and for an accuracy hits) to an experiment's file.
 
-        What was measured before, for this or another experiment, is replaced where it stands: a key has one row.
+        What was measured before, for this or another experiment, is replaced in its file: a key has one row. The rows of a file
+        are sorted by their keys, so it does not matter in which order they were measured.
         """
         homes = set()
         for row in rows:
@@ -43,7 +44,8 @@ class Ledger:
             self.rows[_key(row)] = {**row, "experiment": home, "options": canonical(row["options"])}
             homes.add(home)
         for home in sorted(homes):
-            table = pd.DataFrame([row for row in self.rows.values() if row["experiment"] == home], columns=COLUMNS)
+            kept = sorted((row for row in self.rows.values() if row["experiment"] == home), key=_key)
+            table = pd.DataFrame(kept, columns=COLUMNS)
             write_atomically(self.folder / f"{home}.csv", lambda part, table=table: table.to_csv(part, index=False))
 
 

@@ -21,7 +21,8 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
     `method`: a name in `METHODS`. `base`: state dict or path of a .safetensors file; `experts`: mapping from task to such
     (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype` (default: the
     base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
-    Raises ValueError for unknown methods, presets and options, CheckpointError for checkpoints that do not fit together.
+    Raises ValueError for unknown methods, presets and options and for missing data, CheckpointError for checkpoints that do
+    not fit together.
 
     >>> merge("task-arithmetic", base, {"digits": a, "signs": b}, lam=0.3)          # doctest: +SKIP
     """
@@ -35,26 +36,29 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
     data = {} if spec.needs == "nothing" else {"base": base, "tasks": tuple(experts)}
     if data and settings["suite"] is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
-    pattern, other = re.compile(settings["keys"]), _rule(settings["others"])
-    floating = sorted(name for name, tensor in base.items() if tensor.is_floating_point())
-    chosen = [name for name in floating if pattern.search(name)]
-    if not chosen:
-        raise ValueError(f"keys={settings['keys']!r} matches no tensor of this checkpoint. Its names look like "
-                         f"{', '.join(floating[:3])}.")
-
-    def tensors():
-        return stream(base, experts, chosen)
-
+    if data and settings["others"] != "base":
+        raise ValueError(f"{spec.title} learns with the base's tensors where it does not merge, so others can only be 'base'.")
+    other, (chosen, rest) = _rule(settings["others"]), _divide(base, settings["keys"])
+    tensors = partial(stream, base, experts, chosen)
     if spec.transform:
         transformed = list(_transform(spec, tensors, settings))     # in memory: what is learned below looks at it often
         tensors = partial(iter, transformed)
     found = _first(spec.first_pass, tensors, **settings, **data)
-    merged, rest = dict(base), [name for name in floating if name not in chosen]
+    merged = dict(base)
     for name, theta_0, taus in progress(chain(tensors(), stream(base, experts, rest)), f"merging with {spec.title}",
-                                        total=len(floating), delay=2):
+                                        total=len(chosen) + len(rest), delay=2):
         tensor = other(theta_0, taus) if name in rest else _each(spec.tensor, name, settings, found, theta_0, taus)
         merged[name] = tensor.to(out_dtype or base[name].dtype)
     return merged
+
+
+def _divide(base, keys):
+    """The names of the floating-point tensors that match a pattern, and of the others; ValueError if none matches."""
+    floating = sorted(name for name, tensor in base.items() if tensor.is_floating_point())
+    chosen = [name for name in floating if re.search(keys, name)]
+    if not chosen:
+        raise ValueError(f"keys={keys!r} matches no tensor of this checkpoint. Its names look like {', '.join(floating[:3])}.")
+    return chosen, [name for name in floating if name not in chosen]
 
 
 def _transform(spec, tensors, settings):

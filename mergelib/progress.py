@@ -1,13 +1,18 @@
-"""How is progress shown? A bar per process, silent when TQDM_DISABLE is set, which tqdm's own notebook bar does not heed."""
+"""How is progress shown? One bar, silent when TQDM_DISABLE is set, which tqdm's own notebook bar does not heed."""
 
 import os
-from multiprocessing import current_process, parent_process
+import sys
 
 from tqdm.auto import tqdm
 
+from .workers import worker_number
+
 
 def progress(iterable, title, disable=False, **how):
-    """`iterable` with a progress bar that disappears when it is done (`how`: see tqdm), on a line of its own in a worker."""
-    silent = disable or bool(os.environ.get("TQDM_DISABLE"))
-    line = 0 if parent_process() is None else int(current_process().name.rpartition("-")[2])      # SpawnProcess-2
-    return tqdm(iterable, title, leave=False, disable=silent, position=line, **how)
+    """`iterable` with a progress bar that disappears when it is done (`how`: see tqdm).
+
+    A worker's bar has a line of its own below its parent's, on a terminal only.
+    """
+    number = worker_number()
+    silent = disable or bool(os.environ.get("TQDM_DISABLE")) or (number > 0 and not sys.stderr.isatty())
+    return tqdm(iterable, title, leave=False, disable=silent, position=number, **how)

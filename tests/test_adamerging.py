@@ -145,6 +145,11 @@ def test_the_order_of_the_experts_does_not_matter(tiny_suite):
     close(learn(tiny_suite, experts=backwards), learn(tiny_suite), 1e-5)
 
 
+@pytest.mark.parametrize("method", LEARNED)
+def test_what_comes_back_is_plain_numbers(tiny_suite, method):
+    assert not any(tensor.requires_grad for tensor in learn(tiny_suite, method, steps=1).values())
+
+
 def test_tensors_that_are_not_merged_stay_the_base_s(tiny_suite):
     merged = learn(tiny_suite, keys=r"mlp\.c_fc\.weight")
     changed = [name for name in merged if not torch.equal(merged[name], tiny_suite.base[name])]
@@ -178,5 +183,15 @@ def test_without_a_suite_it_says_what_is_missing(tiny_suite, method):
 def test_experts_that_are_no_tasks_of_the_suite_are_named(tiny_suite):
     with pytest.raises(ValueError, match="expert-1, expert-2: no task of tiny. Name the experts .*: digits, signs"):
         learn(tiny_suite, experts=list(tiny_suite.experts.values()))
+    with pytest.raises(ValueError, match="others can only be 'base'"):
+        learn(tiny_suite, others="mean")
     with pytest.raises(ValueError, match="granularity is 'tensor'; it can be 'layer', 'task'"):
         learn(tiny_suite, granularity="tensor")
+
+
+def test_a_base_that_is_another_network_is_refused(tiny_suite):
+    def renamed(state):
+        return {f"vision.{name}": tensor for name, tensor in state.items()}
+    with pytest.raises(ValueError, match="no image tower 'tiny', on which tiny runs; they differ in class_embedding, .*more"):
+        merge("adamerging", renamed(tiny_suite.base), {task: renamed(e) for task, e in tiny_suite.experts.items()},
+              suite=tiny_suite)

@@ -26,9 +26,9 @@ def test_of_twenty_tasks_subsets_are_drawn_without_listing_them_all():
     subsets = task_subsets(TASKS)
     assert Counter(map(len, subsets)) == dict.fromkeys(range(2, 20), 4) | {20: 1}
     assert len(set(subsets)) == len(subsets)
-    for size in range(5, 20):       # four subsets of five have room for every task once; of more, as evenly as candidates allow
+    for size in range(2, 20):       # as evenly as a thousand candidates allow; four random subsets of ten differ by 3 or 4
         uses = Counter(task for subset in subsets if len(subset) == size for task in subset)
-        assert max(uses.values()) - min(uses[task] for task in TASKS) <= 3
+        assert max(uses.values()) - min(uses[task] for task in TASKS) <= 2
 
 
 def test_subsets_are_those_of_the_seed():

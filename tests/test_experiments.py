@@ -144,6 +144,13 @@ def test_a_spot_check_finds_the_row_that_was_falsified(suite, tmp_path):
     assert ex.spot_check(suite, count=4, ledger=Ledger(tmp_path)).empty
 
 
+def test_a_spot_check_leaves_slow_rows_out(suite, tmp_path):
+    ex.measure("test", suite, [AVERAGE, ARITHMETIC], Ledger(tmp_path))
+    ledger = Ledger(tmp_path)
+    ledger.record("test", [row | {"seconds": 400} for row in ledger.rows.values() if row["method"] == "weight-average"])
+    assert set(ex.spot_check(suite, count=100, ledger=Ledger(tmp_path))["method"]) == {"task-arithmetic"}
+
+
 # --- selection
 
 @pytest.fixture

@@ -50,6 +50,18 @@ def test_pairing_narrows_the_interval():
     assert paired["low"] > 0 > unpaired["low"] and paired["gap"] == pytest.approx(unpaired["gap"])
 
 
+def test_what_cannot_be_paired_is_refused():
+    ours, theirs = answers(0.7, 0), answers(0.6, 1)
+    with pytest.raises(ValueError, match="ours and theirs were not measured on the same tasks and seeds"):
+        gap(rows("ours", ours), rows("theirs", {"digits": theirs["digits"]}))
+    with pytest.raises(ValueError, match="not measured on the same"):
+        gap(rows("ours", ours), rows("theirs", theirs, seed=1))
+    with pytest.raises(ValueError, match="several settings"):
+        gap(rows("ours", ours), rows("ours", ours), rows("theirs", theirs))
+    with pytest.raises(ValueError, match="not kept for this measurement.*recompute=True"):
+        gap([row | {"hits": ""} for row in rows("ours", ours)], rows("theirs", theirs))
+
+
 def test_seeds_are_averaged_picture_by_picture():
     first, second, theirs = answers(0.7, 0), answers(0.7, 1), answers(0.6, 2)
     found = gap(rows("ours", first), rows("ours", second, seed=1), rows("theirs", theirs), rows("theirs", theirs, seed=1))

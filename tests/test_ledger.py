@@ -53,12 +53,20 @@ def test_the_order_of_options_does_not_matter(tmp_path):
     assert len(ledger.rows) == 1 and ledger.find(key())["value"] == 0.6
 
 
-def test_a_new_measurement_replaces_the_old_one_in_its_place(tmp_path):
+def test_a_new_measurement_replaces_the_old_one(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.record("one", [row(0.1, task="digits"), row(0.2, task="signs")])
     ledger.record("one", [row(0.3, task="digits")])
     table = pd.read_csv(tmp_path / "one.csv")
     assert table["value"].tolist() == [0.3, 0.2] and list(table.columns) == COLUMNS
+
+
+def test_the_order_of_measuring_does_not_show(tmp_path):
+    rows = [row(0.1, task="signs"), row(0.2, task="digits"), row(0.3, method="doge-ta")]
+    Ledger(tmp_path / "one").record("x", rows)
+    for part in reversed(rows):
+        Ledger(tmp_path / "two").record("x", [part])
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_recording_the_same_again_leaves_the_same_bytes(tmp_path):

@@ -1,8 +1,10 @@
 """Is work spread over processes done, whatever its order, and do its failures come back?"""
 
 import os
+import time
 
 import pytest
+import torch
 
 from mergelib import workers
 from mergelib.workers import run_all
@@ -19,6 +21,30 @@ def test_every_job_is_done_by_workers_with_what_they_share(monkeypatch):
     results = dict(run_all(job, [1, 2, 3, 4], 10))
     assert {i: value for i, (value, _) in results.items()} == {0: 11, 1: 12, 2: 13, 3: 14}
     assert os.getpid() not in {process for _, process in results.values()}
+
+
+def total(tensors, number):
+    return tensors["w"].sum().item() + number
+
+
+def test_tensors_are_shared_by_value(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    assert dict(run_all(total, [1, 2], {"w": torch.ones(3)})) == {0: 4.0, 1: 5.0}
+
+
+def note(folder, seconds):
+    (folder / f"begun-{seconds}").touch()
+    time.sleep(seconds)
+    (folder / f"done-{seconds}").touch()
+
+
+def test_leaving_early_ends_the_workers_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    start = time.monotonic()
+    for _ in run_all(note, [0, 300, 301, 302], tmp_path):
+        break
+    assert time.monotonic() - start < 200            # none of the long jobs was waited for
+    assert sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("done")) == ["done-0"]
 
 
 def test_a_failure_comes_back(monkeypatch):

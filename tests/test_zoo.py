@@ -140,8 +140,8 @@ def test_a_damaged_zoo_is_refused_with_the_file_and_the_repair(zoo, name, fault)
 
 def test_another_layout_version_is_refused(zoo):
     file = zoo / "manifest.json"
-    file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(CheckpointError, match="layout version 2, this mergelib reads 1.*make zoo"):
+    file.write_text(file.read_text().replace('"version": 2', '"version": 3'))
+    with pytest.raises(CheckpointError, match="layout version 3, this mergelib reads 2.*make zoo"):
         load_suite("sketch-8", folder=zoo)
 
 

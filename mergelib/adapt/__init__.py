@@ -9,23 +9,23 @@ from .gradients import loss_gradient
 
 __all__ = ["learn_coefficients", "loss_gradient"]
 
-LEARNED = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0}
+DEFAULTS = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0}
 RELEASED = {"clamp": True, "batch": 32}          # AdaMerging's own repository: two batches of 16 in each step
 FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16}
 TEST_PICTURES = "unlabelled test pictures"
-DOGE = METHODS["doge-ta"].options
+DOGE_OPTIONS = METHODS["doge-ta"].options
 
 
 def _doge_options(options):
     """Of DOGE AM's options those of DOGE, whose solver has `steps` and `lr` of its own."""
-    own = {name: value for name, value in options.items() if name in DOGE or name in ("name", "thresholds", "deltas")}
+    own = {name: value for name, value in options.items() if name in DOGE_OPTIONS or name in ("name", "thresholds", "deltas")}
     return {**own, "steps": options["solver_steps"], "lr": options["solver_lr"]}
 
 
 def _adamerging(title, granularity, **how):
     """An entry of the registry for one form of AdaMerging."""
     return Method(title, "AdaMerging", "Sec. 3.2", weighted, learn_coefficients, needs=TEST_PICTURES,
-                  options={"granularity": granularity, **LEARNED, **how.pop("options", {})},
+                  options={"granularity": granularity, **DEFAULTS, **how.pop("options", {})},
                   presets={"paper": {}, "code": RELEASED, "fusionbench": FUSIONBENCH}, **how)
 
 
@@ -39,7 +39,8 @@ METHODS |= {
         "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Sec. 3.2", weighted, learn_coefficients,
         transform=lambda taus, **options: doge_vectors(taus, **_doge_options(options)),
         transform_pass=lambda tensors, **options: doge_first_pass(tensors, **_doge_options(options)), needs=TEST_PICTURES,
-        options={**DOGE, "solver_steps": DOGE["steps"], "solver_lr": DOGE["lr"], "granularity": "layer", **LEARNED},
+        options={**DOGE_OPTIONS, "solver_steps": DOGE_OPTIONS["steps"], "solver_lr": DOGE_OPTIONS["lr"],
+                 "granularity": "layer", **DEFAULTS},
         presets={"paper": {"inner_product": "tensor"},
                  "code": {"keys": ENCODER_MATRICES, "mask": "tau", "delta": "per_task", "rank_ratio": None, **FUSIONBENCH},
                  "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "solver_steps": 32}}),

@@ -24,9 +24,7 @@ def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=F
     tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
     task; `clamp` holds them in [0, 1]. Can be killed and resumes. Raises ValueError for tasks that the suite lacks.
     """
-    if unknown := sorted(set(tasks) - set(suite.heads)):
-        raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
-                         f"{', '.join(suite.tasks)}.")
+    _check(base, tasks, suite)
     model = Coefficients(tensors(), len(tasks), granularity, clamp, init)
     fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
     pools = {task: suite.pictures(task, split)[0] for task in tasks}
@@ -37,10 +35,20 @@ def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=F
                                      for task, pool in pools.items()])
 
     recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
-    checkpoint = CACHE / "adapt" / f"{_identity(model, suite, granularity, clamp, init, split, tasks)}.pt"
+    checkpoint = CACHE / "adapt" / f"{_identity(model, suite, recipe, granularity, clamp, init, split, tasks)}.pt"
     fit(model, loss_of, recipe, checkpoint, "learning coefficients", constant)
     checkpoint.unlink(missing_ok=True)      # the next call learns anew
-    return {"each": {name: {"coefficients": lam} for name, lam in model.by_tensor().items()}}
+    return {"each": {name: {"coefficients": lam.detach()} for name, lam in model.by_tensor().items()}}
+
+
+def _check(base, tasks, suite):
+    """Raise ValueError unless a model of these names can be run on these tasks of a suite."""
+    if unknown := sorted(set(tasks) - set(suite.heads)):
+        raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
+                         f"{', '.join(suite.tasks)}.")
+    if different := sorted(set(base) ^ set(empty_tower(suite.model).state_dict())):
+        raise ValueError(f"The base is no image tower {suite.model!r}, on which {suite.name} runs; they differ in "
+                         f"{', '.join(different[:3])}{' and more' if len(different) > 3 else ''}.")
 
 
 def draw(pool, count, key):
@@ -92,8 +100,10 @@ def entropy(fixed, suite, task, pixels, weights):
 
 
 def _identity(model, *facts):
-    """A name for what is being learned: another one for other checkpoints, settings or tasks."""
-    sums = [(name, theta_0.double().sum().item(), taus.double().flatten(1).square().sum(dim=1).tolist())
-            for name, theta_0, taus in model.tensors]
+    """A name for what is being learned: another one for other checkpoints, settings or tasks.
+
+    Checkpoints are told apart by the sizes of their tensors to four digits, which do not depend on the order of a sum.
+    """
+    sizes = [(name, f"{theta_0.norm():.4g}", [f"{tau.norm():.4g}" for tau in taus]) for name, theta_0, taus in model.tensors]
     suite, *settings = facts
-    return hashlib.sha256(repr([sums, suite.name, suite.model, suite.digest, *settings]).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr([sizes, suite.name, suite.model, suite.digest, *settings]).encode()).hexdigest()[:16]

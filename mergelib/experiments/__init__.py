@@ -4,7 +4,7 @@ from .gaps import paired_gaps
 from .measure import Job, accuracy_table, measure, spot_check
 from .regime import regime_table, regime_verdict
 from .scaling import by_task_count, task_count, task_subsets
-from .selection import DOGE, chosen_jobs, chosen_rows, selection
+from .selection import DOGE, chosen_jobs, chosen_rows, learned_rows, selection
 from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
 from .vectors import (
     conflict_losses,
@@ -17,8 +17,8 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["DOGE", "Job", "accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows",
-           "conflict_losses", "conflict_matrix", "damping_sweep", "lambda_sweep", "magnitudes", "measure", "paired_gaps",
-           "reference_rows", "regime_table", "regime_verdict", "selection", "solver_budget", "solver_losses",
-           "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines", "task_count",
-           "task_subsets", "taylor_check"]
+__all__ = ["accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
+           "conflict_matrix", "damping_sweep", "DOGE", "Job", "lambda_sweep", "learned_rows", "magnitudes",
+           "measure", "paired_gaps", "reference_rows", "regime_table", "regime_verdict", "selection",
+           "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages",
+           "task_cosines", "task_count", "task_subsets", "taylor_check"]

@@ -100,10 +100,14 @@ def accuracy_table(table):
     return wide.assign(Avg=wide.mean(axis=1))
 
 
-def spot_check(suite, count=6, seed=0, ledger=None):
-    """Measure a random sample of the ledger's accuracies afresh: DataFrame of the rows with `value` and `fresh`."""
+def spot_check(suite, count=6, seed=0, ledger=None, slowest=60):
+    """Measure a random sample of the ledger's accuracies afresh: DataFrame of the rows with `value` and `fresh`.
+
+    Rows whose merge took more than `slowest` seconds (learned coefficients) are left to `make reproduce`.
+    """
     ledger = Ledger() if ledger is None else ledger
-    rows = [row for row in ledger.rows.values() if row["zoo"] == suite.digest and row["metric"] == "accuracy"]
+    rows = [row for row in ledger.rows.values()
+            if row["zoo"] == suite.digest and row["metric"] == "accuracy" and float(row["seconds"]) <= slowest]
     picked = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
     table = pd.DataFrame([rows[i] for i in picked])
     table["fresh"] = [_measure_job(suite, _job_of(rows[i]))[0]["value"] for i in picked]

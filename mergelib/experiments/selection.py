@@ -15,6 +15,11 @@ GRIDS = (        # what is tried on the validation pictures: method, preset, opt
     *(("doge-ta", preset, "eta", ETAS) for preset in DOGE),
 )
 
+LEARNING = (      # nothing is chosen: the published settings; the slowest first
+    *(("doge-am", preset) for preset in ("code", "paper", "exact")), ("adamerging", "fusionbench"), ("adamerging", "code"),
+    *((method, "paper") for method in ("adamerging", "adamerging++", "adamerging-taskwise", "adamerging-taskwise++")),
+)
+
 
 def selection(suite, **how):
     """The one hyper-parameter of each method on the validation pictures: DataFrame of all that was tried.
@@ -48,3 +53,8 @@ def chosen_jobs(tried, **where):
 def chosen_rows(suite, tried, **how):
     """Every method with its chosen setting, all tasks merged, on the test pictures."""
     return measure("chosen", suite, chosen_jobs(tried), **how)
+
+
+def learned_rows(suite, **how):
+    """The methods that learn their coefficients on unlabelled test pictures, all tasks merged, on the test pictures."""
+    return measure("learned", suite, [Job(*method) for method in LEARNING], **how)

@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from .linear import along, flat, norm_coefficients, one_of
+from .linear import flat, norm_coefficients, one_of, weighted
 from .solvers import Block, solve
 from .subspace import as_matrices, shared_subspace
 from .ties import global_thresholds, large, magnitude_threshold
@@ -15,7 +15,7 @@ def doge(theta_0, taus, eta=0.07, **options):
 
     `theta_0`: any shape; `taus`: T x that shape, fp32. Returns a tensor of theta_0's shape.
     """
-    return theta_0 + along(norm_coefficients(flat(taus).norm(dim=1), eta), doge_vectors(taus, eta=eta, **options))
+    return weighted(theta_0, doge_vectors(taus, eta=eta, **options), norm_coefficients(flat(taus).norm(dim=1), eta))
 
 
 def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,

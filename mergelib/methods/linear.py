@@ -21,7 +21,7 @@ def task_arithmetic(theta_0, taus, lam=0.3):
 
 
 def weighted(theta_0, taus, coefficients):
-    """theta_0 + sum_i coefficients[i] tau_i: T learned numbers, `taus` T x theta_0's shape (AdaMerging Sec. 3.2)."""
+    """theta_0 + sum_i coefficients[i] tau_i: T numbers, norm-based or learned; `taus`: T x theta_0's shape."""
     return theta_0 + along(coefficients, taus)
 
 

@@ -13,7 +13,7 @@ import torch
 from ..checkpoints import CheckpointError, read_state, write_state
 from ..paths import write_atomically
 
-VERSION = 1      # of the manifest's layout
+VERSION = 2      # of the manifest's layout
 WORDS = "token_embedding.weight"
 
 
