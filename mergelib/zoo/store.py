@@ -54,8 +54,11 @@ def unpack_clip(packed, vocabulary):
 
 
 def flatten_state(state):
-    """All floating-point tensors of a state dict as one long vector, in sorted-name order."""
-    return torch.cat([state[name].flatten().float() for name in sorted(state) if state[name].is_floating_point()])
+    """All floating-point tensors of a state dict as one long vector in sorted-name order.
+
+    In fp64: sums over millions of entries would differ in the third digit between processors.
+    """
+    return torch.cat([state[name].flatten().double() for name in sorted(state) if state[name].is_floating_point()])
 
 
 def checksum(file):
