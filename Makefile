@@ -36,8 +36,8 @@ reproduce: $(ready) ## measure every number again, then redraw (about 40 minutes
 	@echo "Measuring every number again: about 40 minutes on two cores. Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.run reproduce $(only) $(ARGS)
 
-zoo: $(ready) ## train the benchmark's models again from nothing (an hour; resumes)
-	@echo "Training the benchmark's models: about an hour on two cores. Ctrl-C is safe; the next call resumes."
+zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)
+	@echo "Training the benchmark's models: an hour to an hour and a half on two cores. Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER)) $(ARGS)
 
 lint: $(ready) ## check the style of package, tests and notebooks

@@ -69,19 +69,6 @@ def test_doge_is_judged_on_the_published_gap():
         assert found == verdict and f"published +{published:.1f}" in words and f"code {gap:.1f}" in words
 
 
-@pytest.mark.parametrize("statement, ours, theirs, published", [
-    ("DOGE AM is above", "DOGE AM (code)", "AdaMerging (paper)", 5.8),
-    ("AdaMerging is far above", "AdaMerging (paper)", "Task Arithmetic", 11.0),
-    ("AdaMerging++ is above", "AdaMerging++ (paper)", "AdaMerging (paper)", 1.0)])
-@pytest.mark.parametrize("share, verdict", [(0.6, HOLDS), (0.4, DIRECTION), (-0.1, FAILS)])
-def test_learned_coefficients_are_judged_on_the_published_gap(statement, ours, theirs, published, share, verdict):
-    averages = pd.Series(40.0, [f"DOGE AM ({preset})" for preset in ("paper", "code", "exact")])
-    averages = pd.concat([averages, pd.Series({theirs: 70.0})])
-    averages[ours] = 70 + share * published
-    found, words = judge(statement, averages=averages)
-    assert found == verdict and f"published +{published:.1f}" in words and f"{share * published:.1f}" in words
-
-
 def cosines(pair, others):
     """Cosines of four tasks: one number for digits and house numbers, one for the rest."""
     names = ["digits", "housenumbers", "signs", "scenes"]

@@ -35,6 +35,7 @@ METHODS |= {
     "adamerging++": _adamerging("AdaMerging++", "layer", **PLUS_PLUS),
     "adamerging-taskwise": _adamerging("Task-wise AdaMerging", "task"),
     "adamerging-taskwise++": _adamerging("Task-wise AdaMerging++", "task", **PLUS_PLUS),
+    # its delta fits coefficients eta / ||tau_i||: let their mean be `init` (`eta_for_mean_lambda`), or the start is ruined
     "doge-am": Method(
         "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Sec. 3.2", weighted, learn_coefficients,
         transform=lambda taus, **options: doge_vectors(taus, **_doge_options(options)),

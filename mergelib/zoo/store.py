@@ -111,4 +111,4 @@ def write_file(folder, name, tensors, **facts):
 
 def _repair(folder):
     """What a person can do about a damaged zoo."""
-    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo` (about an hour)."
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo` (an hour or more)."
