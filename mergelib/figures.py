@@ -232,7 +232,7 @@ def main_table(table):
                   label="published, ViT-B/32" if place == 0 else None)
     axis.set_yticks(range(len(table)), table["label"], fontsize=8)
     axis.invert_yaxis()
-    axis.set(xlabel="average accuracy on eight tasks (%)", xlim=(30, 100))
+    axis.set(xlabel="average accuracy on eight tasks (%)", ylabel="method", xlim=(0, 100))
     axis.legend(loc="lower right", fontsize=8)
     return figure
 
