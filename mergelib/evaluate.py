@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from .models import empty_tower, image_features, mean_entropy, normalise_pixels
 
-BATCH = 600      # pictures per forward pass
+BATCH = 200      # pictures per forward pass
 
 
 def evaluate(state, suite, tasks=None, split="test", hits=False):

@@ -220,23 +220,6 @@ def selection(table, marks):
     return figure
 
 
-# --- notebook 04 ------------------------------------------------------------------------------------------------------
-
-def main_table(table):
-    """The main tables' averages, a row per method: measured with its 95 % interval (filled), published (hollow)."""
-    figure, axis = new_figure(6.6, 0.26 * len(table) + 1)
-    for place, row in enumerate(table.itertuples()):
-        colour, marker = STYLE[row.label]
-        axis.errorbar(row.accuracy, place, xerr=row.half, color=colour, marker=marker, markersize=6, capsize=2)
-        axis.plot(row.published, place, marker="o", markerfacecolor="none", color="0.4", linestyle="",
-                  label="published, ViT-B/32" if place == 0 else None)
-    axis.set_yticks(range(len(table)), table["label"], fontsize=8)
-    axis.invert_yaxis()
-    axis.set(xlabel="average accuracy on eight tasks (%)", ylabel="method", xlim=(0, 100))
-    axis.legend(loc="lower right", fontsize=8)
-    return figure
-
-
 # --- notebook 05 ------------------------------------------------------------------------------------------------------
 
 def task_count(table):

@@ -81,8 +81,6 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
     "solver budget": (lambda: figures.solver_budget(budget()), "steps", "average accuracy on eight tasks (%)"),
     "selection": (lambda: figures.selection(by_label(setting=[0.01, 0.1], accuracy=[0.6, 0.7]), {"paper": 0.07}),
                   "eta", "average accuracy on validation pictures (%)"),
-    "main table": (lambda: figures.main_table(by_label(accuracy=[60.0], half=[1.5], published=[80.0])),
-                   "average accuracy on eight tasks (%)", "method"),
     "task count": (lambda: figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
                    "number of merged tasks", "average accuracy on the merged tasks (%)")}
 

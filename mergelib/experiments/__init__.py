@@ -1,6 +1,6 @@
 """Which measurements does a table or figure need? Each experiment declares them, asks the ledger, returns a tidy table."""
 
-from .gaps import averages, paired_gaps
+from .gaps import paired_gaps
 from .measure import Job, accuracy_table, measure, spot_check
 from .regime import regime_table, regime_verdict
 from .scaling import by_task_count, task_count, task_subsets
@@ -17,7 +17,7 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["accuracy_table", "averages", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
+__all__ = ["accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
            "conflict_matrix", "damping_sweep", "DOGE", "Job", "lambda_sweep", "learned_rows", "magnitudes",
            "measure", "paired_gaps", "reference_rows", "regime_table", "regime_verdict", "selection",
            "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages",

@@ -1,21 +1,9 @@
-"""Is one method better than another? Average accuracies with intervals, and gaps between them by the paired bootstrap."""
+"""Is one method better than another? Gaps between average accuracies by the paired bootstrap."""
 
 import numpy as np
 import pandas as pd
 
 from ..evaluate import unpack_hits
-
-
-def averages(table):
-    """Average accuracy (percent) of each label in a table of `measure`: label, accuracy, half.
-
-    `half` is that of a 95 % interval over the test pictures (normal approximation, tasks independent).
-    """
-    rows = table[table["metric"] == "accuracy"]
-    rows = rows.assign(variance=rows["value"] * (1 - rows["value"]) / rows["count"].astype(int))
-    found = rows.groupby("label", sort=False).agg(accuracy=("value", "mean"), variance=("variance", "sum"), n=("value", "size"))
-    return pd.DataFrame({"accuracy": 100 * found["accuracy"],
-                         "half": 196 * found["variance"] ** 0.5 / found["n"]}).reset_index()
 
 
 def paired_gaps(table, pairs, draws=2000, seed=0):
