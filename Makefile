@@ -32,8 +32,9 @@ lab: $(ready) ## open the notebooks in JupyterLab
 	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks
 
-reproduce: $(ready) ## measure every number again, then redraw (about 40 minutes; resumes)
-	@echo "Measuring every number again: about 40 minutes on two cores. Ctrl-C is safe; the next call resumes."
+reproduce: $(ready) ## measure every number again, then redraw (a day, or an hour on a GPU; resumes)
+	@echo "Measuring every number again: about a day on two cores, an hour on a GPU (MERGELIB_DEVICE=cuda)."
+	@echo "Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.run reproduce $(only) $(ARGS)
 
 zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)

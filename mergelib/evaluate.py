@@ -43,11 +43,11 @@ def unpack_hits(text, count):
 
 @torch.inference_mode()
 def logits(state, suite, task, pixels):
-    """Logits (N x classes) of one task's pictures (uint8 N x 32 x 32 x 3) under a state dict."""
-    tower = empty_tower(suite.model)
-    tower.load_state_dict(state)
+    """Logits (N x classes) of one task's pictures (uint8 N x 32 x 32 x 3) under a state dict, computed where the head lies."""
     head = suite.heads[task]
-    return torch.cat([image_features(tower, normalise_pixels(batch)) @ head
+    tower = empty_tower(suite.model, head.device)
+    tower.load_state_dict(state)
+    return torch.cat([(image_features(tower, normalise_pixels(batch, head.device)) @ head).cpu()
                       for batch in np.array_split(pixels, max(1, round(len(pixels) / BATCH)))])
 
 

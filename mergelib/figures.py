@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
 from .benchmark import load_pictures, load_task
@@ -11,6 +12,7 @@ PALETTE = sns.color_palette("colorblind")
 STYLE = {       # every method has the same colour and the same marker in every figure; relatives share a colour
     "Pre-trained": ("0.45", "_"),
     "Individual": ("0.15", "*"),
+    "Traditional MTL": ("0.3", "."),
     "Weight Averaging": (PALETTE[7], "o"),
     "Task Arithmetic": (PALETTE[1], "s"),
     "Ties-Merging (paper)": (PALETTE[2], "^"),
@@ -174,12 +176,15 @@ def lambda_sweep(table, levels):
 # --- notebook 03 ------------------------------------------------------------------------------------------------------
 
 def convergence(table):
-    """The rebuttal's convergence curves: DOGE's loss, relative to its start, against solver steps."""
+    """The rebuttal's convergence curves: DOGE's loss, relative to its start, against solver steps.
+
+    Solvers of one problem follow each other and share a colour.
+    """
     figure, axis = new_figure()
-    for (solver, part), style in zip(table.groupby("solver", sort=False), ("-", "--")):
-        middle = part.groupby("step")["loss"]
-        axis.plot(middle.median().index, middle.median(), style, color=STYLE["DOGE TA (exact)"][0], label=f"{solver}, median")
-        axis.fill_between(middle.median().index, middle.min(), middle.max(), alpha=0.15, color=PALETTE[0], lw=0)
+    for i, (solver, part) in enumerate(table.groupby("solver", sort=False)):
+        colour, middle = PALETTE[(0, 3)[i // 2]], part.groupby("step")["loss"]
+        axis.plot(middle.median().index, middle.median(), ("-", "--")[i % 2], color=colour, label=f"{solver}, median")
+        axis.fill_between(middle.median().index, middle.min(), middle.max(), alpha=0.15, color=colour, lw=0)
     axis.set(xscale="log", yscale="log", xlabel="steps", ylabel="loss / loss before the first step")
     axis.legend()
     return figure
@@ -217,6 +222,29 @@ def selection(table, marks):
         axis.axvline(eta, color="0.4", linestyle=style, label=name)
     axis.set(xscale="log", xlabel="eta", ylabel="average accuracy on validation pictures (%)")
     axis.legend(fontsize=7)
+    return figure
+
+
+# --- notebook 04 ------------------------------------------------------------------------------------------------------
+
+def main_tables(tables):
+    """The main tables' averages, a panel per tower (name -> rows of `averages` with `published`) and a row per method.
+
+    Markers: measured, thin bars the 95 % interval over test pictures, thick bars from the lowest to the highest fine-tuning
+    seed. Hollow circles: published.
+    """
+    labels = list(dict.fromkeys(pd.concat(tables)["label"]))
+    figure, axes = new_figure(9.0, 0.2 * len(labels) + 0.9, ncols=len(tables), sharey=True, squeeze=False)
+    for (title, table), axis in zip(tables.items(), axes[0]):
+        for row in table.itertuples():
+            place, (colour, marker) = labels.index(row.label), STYLE[row.label]
+            axis.plot([row.lowest, row.highest], [place, place], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+            axis.errorbar(row.accuracy, place, xerr=row.half, color=colour, marker=marker, markersize=6, capsize=2)
+            axis.plot(row.published, place, marker="o", markerfacecolor="none", color="0.4")
+        axis.set(title=title, xlabel="average accuracy on eight tasks (%)")
+    axes[0, 0].set_yticks(range(len(labels)), labels, fontsize=7)
+    axes[0, 0].set(ylabel="method")
+    axes[0, 0].invert_yaxis()
     return figure
 
 

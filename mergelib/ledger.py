@@ -1,6 +1,7 @@
 """Has this exact thing been measured? The ledger answers from disk; what is new is added, whole or not at all."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +26,9 @@ class Ledger:
 
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
-        self.rows = {_key(row): row for file in sorted(self.folder.glob("[!.]*.csv"))     # a dot: a write that was killed
-                     for row in _read(file).to_dict("records")}
+        self.rows = {}
+        for file in sorted(self.folder.glob("[!.]*.csv")):                 # a dot: a write that was killed
+            self.rows |= _rows(file, file.stat().st_mtime_ns, file.stat().st_size)
 
     def find(self, wanted):
         """The row whose `KEY` columns are as in `wanted`, or None. `options` may be a dict."""
@@ -57,6 +59,12 @@ def canonical(options):
 def _key(row):
     """The `KEY` columns of a row as a tuple of strings."""
     return tuple(canonical(row[name]) if name == "options" else str(row[name]) for name in KEY)
+
+
+@lru_cache(maxsize=64)
+def _rows(file, written, size):
+    """The rows of one file by their keys; kept in memory until the file changes."""
+    return {_key(row): row for row in _read(file).to_dict("records")}
 
 
 def _read(file):

@@ -9,7 +9,7 @@ import torch
 
 from .checkpoints import check_compatible, read_state
 from .methods import ENCODER_MATRICES, METHODS
-from .methods.linear import task_arithmetic, weight_average
+from .methods.linear import eta_for_norms, flat, task_arithmetic, weight_average
 from .progress import progress
 
 OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
@@ -82,8 +82,7 @@ def eta_for_mean_lambda(base, experts, target=0.3, keys=ENCODER_MATRICES):
     untouched do not count.
     """
     names = [name for name in base if re.search(keys, name)]
-    norms = torch.cat([taus.flatten(1).norm(dim=1) for _, _, taus in stream(base, as_mapping(experts), names)])
-    return target / (1 / norms[norms > 0]).mean().item()
+    return eta_for_norms(torch.cat([flat(taus).norm(dim=1) for _, _, taus in stream(base, as_mapping(experts), names)]), target)
 
 
 def as_mapping(experts):

@@ -4,14 +4,19 @@ Both scales use open_clip: the embedded towers are its `CLIP` class with small c
 open_clip is imported where it is needed, because that takes seconds.
 """
 
+import os
 from functools import cache, lru_cache
 
 import torch
 from torch.nn.functional import normalize
 
+DEVICE = os.environ.get("MERGELIB_DEVICE", "cpu")       # where models are trained and measured, for example "cuda"
+torch.backends.cudnn.allow_tf32 = False                  # fp32 means fp32 on a GPU too
 CONTEXT = 20        # tokens of a caption
 TOWERS = {          # image towers of the embedded benchmark; the text tower is the same for all
-    "main": dict(width=224, layers=6, patch_size=8),
+    "main": dict(width=224, layers=6, patch_size=8),        # stands for B/32
+    "fine": dict(width=224, layers=6, patch_size=4),        # for B/16: four times the patches
+    "large": dict(width=256, layers=8, patch_size=8),       # for L/14: wider and deeper
 }
 TEXT = dict(context_length=CONTEXT, vocab_size=49408, width=64, heads=2, layers=2)
 
@@ -45,9 +50,9 @@ def build_head(clip, classes, prompts):
     return (weights * clip.logit_scale.exp()).detach()
 
 
-def normalise_pixels(pixels):
+def normalise_pixels(pixels, device="cpu"):
     """uint8 pictures (N x height x width x 3) as floats (N x 3 x height x width) of about unit scale."""
-    return torch.as_tensor(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).mul_(2)
+    return torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).mul_(2)
 
 
 def image_features(visual, images):
@@ -62,6 +67,6 @@ def mean_entropy(scores):
 
 
 @lru_cache(maxsize=2)
-def empty_tower(tower):
+def empty_tower(tower, device):
     """One image tower per process to put state dicts into (weights are overwritten by whoever uses it)."""
-    return build_clip(tower).visual.eval().requires_grad_(False)
+    return build_clip(tower).visual.eval().requires_grad_(False).to(device)

@@ -17,6 +17,15 @@ def published(name):
     return pd.read_csv(file)
 
 
+def published_averages(*names):
+    """The printed averages of several tables by method: the first table that has a method counts."""
+    found = {}
+    for name in names:
+        rows = published(name).query("task == 'Avg'")
+        found = {**dict(zip(rows["method"], rows["value"])), **found}
+    return found
+
+
 def published_average(name, method, setting=None):
     """The printed average of one method in one table, in the table's unit."""
     table = published(name)

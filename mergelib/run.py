@@ -12,7 +12,10 @@ import nbformat
 import papermill
 from tqdm.auto import tqdm
 
+from .ledger import Ledger
+from .models import TOWERS
 from .paths import FIGURES, RESULTS, ROOT, write_atomically
+from .zoo import read_manifest, zoo_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 BEFORE = ROOT / "build" / "results-before"      # the ledger as it was when `reproduce` began
@@ -89,6 +92,14 @@ def _noise(output):
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
+def _keep_what_cannot_be_measured():
+    """Put the numbers of towers whose weights are not shipped back into the ledger."""
+    bare = {tower for tower in TOWERS if not read_manifest(zoo_folder(tower)).get("shipped", True)}
+    rows = [row for row in Ledger(BEFORE).rows.values() if row["model"] in bare]
+    for experiment in {row["experiment"] for row in rows}:
+        Ledger(RESULTS).record(experiment, [row for row in rows if row["experiment"] == experiment])
+
+
 def set_ledger_aside(everything):
     """Move the ledger away, so that all is measured again; when an earlier `reproduce` was interrupted, go on with it."""
     if not everything:
@@ -100,6 +111,7 @@ def set_ledger_aside(everything):
     BEFORE.parent.mkdir(exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     os.replace(RESULTS, BEFORE)
+    _keep_what_cannot_be_measured()
 
 
 if __name__ == "__main__":

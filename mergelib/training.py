@@ -58,7 +58,7 @@ def fit(module, loss_of, recipe, checkpoint, title, schedule=warm_cosine):
 
 def _resume(module, optimiser, recipe, checkpoint):
     """Load a checkpoint of this recipe if there is one; the step to go on from."""
-    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {}
+    state = torch.load(checkpoint, "cpu", weights_only=True) if checkpoint.exists() else {}
     if state.get("recipe") != asdict(recipe):
         return 0
     module.load_state_dict(state["module"])

@@ -10,7 +10,7 @@ import torch
 from mergelib import METHODS, merge, training
 from mergelib.adapt import coefficients
 from mergelib.adapt.coefficients import Coefficients, entropy, summed_loss
-from mergelib.merge import stream
+from mergelib.merge import eta_for_mean_lambda, stream
 from mergelib.methods.doge import doge_vectors
 
 LEARNED = [name for name, spec in METHODS.items() if spec.needs == "unlabelled test pictures"]
@@ -37,11 +37,11 @@ def difference(ours, theirs):
 def problem(tiny_suite, monkeypatch):
     """Coefficients in fp64, and the losses of both tasks on their first eight pictures."""
     normalise = coefficients.normalise_pixels
-    monkeypatch.setattr(coefficients, "normalise_pixels", lambda pixels: normalise(pixels).double())
+    monkeypatch.setattr(coefficients, "normalise_pixels", lambda pixels, device: normalise(pixels, device).double())
     tiny_suite.heads = {task: head.double() for task, head in tiny_suite.heads.items()}
     tensors = [(name, theta_0.double(), taus.double())
                for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base))]
-    losses = [partial(entropy, {}, tiny_suite, task, tiny_suite.pictures(task, "test")[0][:8]) for task in tiny_suite.tasks]
+    losses = [partial(entropy, {}, tiny_suite, {task: tiny_suite.pictures(task, "test")[0][:8]}) for task in tiny_suite.tasks]
     return tensors, losses
 
 
@@ -95,7 +95,7 @@ def test_plus_plus_without_steps_is_ties_by_sum(tiny_suite):
 
 
 def test_doge_am_without_steps_adds_the_vectors_that_doge_made(tiny_suite):
-    merged = learn(tiny_suite, "doge-am", preset="exact", steps=0)
+    merged = learn(tiny_suite, "doge-am", preset="exact", steps=0, eta=0.07)
     options = {"eta": 0.07, "solver": "exact", "steps": 5}
     for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)):
         inside = "resblocks" in name and ("attn" in name or "mlp" in name) and name.endswith("weight")
@@ -107,6 +107,13 @@ def test_doge_am_as_released_shares_as_many_directions_as_each_task_gives(tiny_s
     ours = learn(tiny_suite, "doge-am", preset="code", steps=0)
     close(ours, learn(tiny_suite, "doge-am", preset="code", steps=0, rank_ratio=1 / 2), 0)       # two tasks: floor(r / 2)
     assert difference(ours, learn(tiny_suite, "doge-am", preset="code", steps=0, rank_ratio=1 / 6)) > 1e-6
+
+
+def test_doge_am_s_eta_follows_the_rule_unless_given(tiny_suite):
+    for preset in ("exact", "paper"):
+        ours, given = (learn(tiny_suite, "doge-am", preset=preset, steps=0, init=0.2, **how) for how in (
+            {}, {"eta": eta_for_mean_lambda(tiny_suite.base, tiny_suite.experts, target=0.2)}))
+        close(ours, given, 0)
 
 
 def test_task_wise_coefficients_are_one_per_expert(tiny_suite):
@@ -124,7 +131,7 @@ def test_task_wise_coefficients_are_one_per_expert(tiny_suite):
 @pytest.mark.parametrize("method", LEARNED)
 def test_it_makes_the_model_surer(tiny_suite, method):
     def summed(state):
-        return sum(entropy({}, tiny_suite, task, tiny_suite.pictures(task, "test")[0], state) for task in tiny_suite.tasks)
+        return entropy({}, tiny_suite, {task: tiny_suite.pictures(task, "test")[0] for task in tiny_suite.tasks}, state)
     before, after = (learn(tiny_suite, method, steps=steps, lr=0.05, batch=40) for steps in (0, 15))
     assert summed(after) < summed(before) - 1e-3
 
@@ -145,6 +152,12 @@ def test_the_order_of_the_experts_does_not_matter(tiny_suite):
     close(learn(tiny_suite, experts=backwards), learn(tiny_suite), 1e-5)
 
 
+def test_how_many_pictures_go_through_the_tower_together_does_not_matter(tiny_suite, monkeypatch):
+    together = learn(tiny_suite)
+    monkeypatch.setattr(coefficients, "PICTURES", 8)         # the batch of one task
+    close(learn(tiny_suite), together, 1e-5)                 # as above
+
+
 @pytest.mark.parametrize("method", LEARNED)
 def test_what_comes_back_is_plain_numbers(tiny_suite, method):
     assert not any(tensor.requires_grad for tensor in learn(tiny_suite, method, steps=1).values())
@@ -163,6 +176,7 @@ def test_a_killed_run_goes_on_where_it_was(tiny_suite, monkeypatch, tmp_path):
         if next(calls) == 7:              # two tasks a step: within the fourth step of six
             raise KeyboardInterrupt
         return entropy(*arguments)
+    monkeypatch.setattr(coefficients, "PICTURES", 8)
     whole, calls = learn(tiny_suite, steps=6), count()
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a checkpoint every step
     monkeypatch.setattr(coefficients, "entropy", killed)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from mergelib import benchmark
 from mergelib.benchmark import SPLITS, TASKS, load_pictures, load_task, picture
-from mergelib.benchmark.canvas import Canvas, finish
+from mergelib.benchmark.canvas import Canvas, finish, font
 from mergelib.benchmark.digits import scans
 
 FINGERPRINTS = Path(__file__).parent / "data" / "fingerprints.npz"
@@ -46,6 +47,11 @@ def test_a_task_has_10_to_40_classes_and_says_each_in_its_own_words(name):
     for template in task.prompts + task.captions:
         assert template.count("{}") == 1
         assert template.format("ABC").count("ABC") == 1
+
+
+def test_glyphs_lie_alike_with_and_without_the_library_raqm():
+    # Pillow uses RAQM where the system has FriBiDi, and places glyphs a fraction of a pixel elsewhere with it
+    assert font("DejaVuSans", 20).layout_engine == ImageFont.Layout.BASIC
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones():

@@ -69,6 +69,28 @@ def test_doge_is_judged_on_the_published_gap():
         assert found == verdict and f"published +{published:.1f}" in words and f"code {gap:.1f}" in words
 
 
+def test_the_main_table_is_averaged_over_the_seeds(monkeypatch):
+    def main_rows(suite, tried, **how):
+        return pd.DataFrame({"metric": "accuracy", "label": "Task Arithmetic", "task": ["digits", "signs"], "value": suite})
+    monkeypatch.setattr(claims.ex, "main_rows", main_rows)
+    monkeypatch.setattr(claims.ex, "selection", lambda suite, **how: None)
+    assert claims.Evidence(0.5, seeds=(0.6, 0.9)).averages["Task Arithmetic"] == pytest.approx(100 * 2 / 3)
+
+
+@pytest.mark.parametrize("method, over, statement", [
+    ("DOGE AM (code)", "AdaMerging (paper)", "DOGE AM is above AdaMerging"),
+    ("AdaMerging (paper)", "Task Arithmetic", "AdaMerging is far above task arithmetic"),
+    ("AdaMerging++ (paper)", "AdaMerging (paper)", "AdaMerging++ is above AdaMerging")])
+def test_methods_that_learn_are_judged_on_the_published_gap(method, over, statement):
+    names = ["Task Arithmetic", "AdaMerging (paper)", "AdaMerging++ (paper)", *(f"DOGE AM ({p})" for p in claims.ex.DOGE)]
+    table = "doge_table1_vit_b32" if method.startswith("DOGE") else "adamerging_table1_vit_b32"
+    published = published_average(table, method.split(" (")[0]) - published_average(table, over.split(" (")[0])
+    for gap, verdict in ((published / 2 + 0.1, HOLDS), (published / 2 - 0.1, DIRECTION), (-0.1, FAILS)):
+        averages = pd.Series(70.0, names) + pd.Series({method: gap}).reindex(names, fill_value=0)
+        found, words = judge(statement, averages=averages)
+        assert found == verdict and f"published +{published:.1f}" in words and f"{gap:.1f}" in words
+
+
 def cosines(pair, others):
     """Cosines of four tasks: one number for digits and house numbers, one for the rest."""
     names = ["digits", "housenumbers", "signs", "scenes"]

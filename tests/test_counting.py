@@ -2,12 +2,13 @@
 
 from collections import Counter
 from itertools import groupby
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from mergelib.benchmark import EIGHT, TASKS
-from mergelib.experiments import by_task_count, task_subsets
+from mergelib.experiments import by_task_count, learned_task_count, task_subsets
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -58,3 +59,23 @@ def test_intervals_by_hand():
     assert triple == {"label": "one", "size": 3, "subsets": 1, "accuracy": pytest.approx(220 / 3),
                       "half": pytest.approx(196 * spread)}
     assert (other["label"], other["size"], other["accuracy"]) == ("two", 2, pytest.approx(30))
+
+
+def test_two_subsets_have_the_interval_of_their_pictures():
+    (found,) = by_task_count(accuracies("one", {"a+b": (0.5, 0.5), "c+d": (0.9, 0.9)})).to_dict("records")
+    spread = ((0.5 * 0.5 / 800) ** 0.5 + (0.9 * 0.1 / 800) ** 0.5) / 2         # of one subset, two means of 400 pictures
+    assert found["accuracy"] == pytest.approx(70) and found["half"] == pytest.approx(196 * spread)
+
+
+def test_methods_that_learn_run_on_the_first_subsets_of_each_size(monkeypatch):
+    def measure(experiment, suite, jobs):
+        return [(job.method, job.tasks) for job in jobs]
+    monkeypatch.setattr("mergelib.experiments.scaling.measure", measure)
+    tried = pd.DataFrame([{"method": method, "preset": preset, "label": label, "option": "lam", "setting": 0.3, "chosen": True}
+                          for method, preset, label in (("task-arithmetic", "", "Task Arithmetic"),
+                                                        ("ties", "code", "Ties-Merging (code)"))])
+    suite, every = SimpleNamespace(tasks=EIGHT), task_subsets(EIGHT, per_size=4, step=2)
+    jobs = learned_task_count(suite, tried, per_size=4, most=2, step=2)
+    assert Counter(method for method, _ in jobs) == {"weight-average": 7, "task-arithmetic": 7, "adamerging": 7, "doge-am": 21}
+    by_size = [[s for s in every if len(s) == size][:2] for size in (2, 4, 6, 8)]
+    assert list(dict.fromkeys(tasks for _, tasks in jobs)) == [subset for subsets in by_size for subset in subsets]

@@ -64,7 +64,7 @@ def suite(monkeypatch):
              ("warm", "validation"): pictures(["blue"], [0])}
     heads = {"all": torch.eye(3), "warm": torch.eye(3)[:, [0, 2]]}
     tower = Tower().requires_grad_(False)
-    monkeypatch.setattr(module, "empty_tower", lambda model: tower)
+    monkeypatch.setattr(module, "empty_tower", lambda model, device: tower)
     return SimpleNamespace(model="tiny", tasks=("all", "warm"), heads=heads, pictures=lambda task, split: known[task, split])
 
 

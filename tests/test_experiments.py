@@ -2,13 +2,14 @@
 
 import json
 import zlib
+from dataclasses import replace
 from importlib import import_module
 
 import pandas as pd
 import pytest
 import torch
 
-from mergelib import METHODS
+from mergelib import METHODS, CheckpointError
 from mergelib import experiments as ex
 from mergelib.experiments import Job
 from mergelib.experiments.measure import ROWS, label
@@ -110,6 +111,25 @@ def test_jobs_merge_and_evaluate_what_they_say(suite, ledger, monkeypatch):
     assert torch.equal(individual, suite.experts["flags"]["w"]) and torch.equal(pretrained, suite.base["w"])
 
 
+def test_a_model_of_all_tasks_is_a_row_where_there_is_one(suite, ledger):
+    assert set(ex.reference_rows(suite, ledger=ledger)["label"]) == {"Pre-trained", "Individual"}
+    joint = replace(suite, joint={"w": torch.full((3,), 7.0)}, digest="other")
+    table = ex.reference_rows(joint, ledger=ledger)
+    found = table[(table["label"] == "Traditional MTL") & (table["metric"] == "accuracy")]
+    assert found["task"].tolist() == [*TASKS] and set(found["tasks"]) == {"+".join(TASKS)}
+    expected = FakeEvaluation()(joint.joint, joint, ["flags"], "test", True)["accuracy"].item()
+    assert found.set_index("task")["value"]["flags"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_was_measured_on_weights_that_are_not_shipped_can_be_read_and_nothing_more(suite, tmp_path, evaluation):
+    before = ex.measure("test", suite, [AVERAGE], Ledger(tmp_path))
+    bare = replace(suite, base={}, experts=dict.fromkeys(TASKS), model="large")
+    with pytest.raises(CheckpointError, match="lacks 1 measurements .test. on the tower 'large'.*TOWER=large.*MERGELIB_ZOO"):
+        ex.measure("test", bare, [AVERAGE], Ledger(tmp_path))
+    after = ex.measure("test", replace(bare, model=suite.model), [AVERAGE], Ledger(tmp_path))
+    assert after["value"].tolist() == before["value"].tolist()
+
+
 # --- labels, tables, and a check of committed numbers
 
 def test_methods_with_several_readings_are_named_with_the_preset():
@@ -145,11 +165,13 @@ def test_a_spot_check_finds_the_row_that_was_falsified(suite, tmp_path):
     assert ex.spot_check(suite, count=4, ledger=Ledger(tmp_path)).empty
 
 
-def test_a_spot_check_leaves_slow_rows_out(suite, tmp_path):
+def test_a_spot_check_leaves_out_what_learns_for_minutes(suite, tmp_path):
     ex.measure("test", suite, [AVERAGE, ARITHMETIC], Ledger(tmp_path))
     ledger = Ledger(tmp_path)
-    ledger.record("test", [row | {"seconds": 400} for row in ledger.rows.values() if row["method"] == "weight-average"])
-    assert set(ex.spot_check(suite, count=100, ledger=Ledger(tmp_path))["method"]) == {"task-arithmetic"}
+    ledger.record("test", [row | {"method": "doge-am"} for row in ledger.rows.values() if row["method"] == "weight-average"])
+    ledger = Ledger(tmp_path)
+    assert {row["method"] for row in ledger.rows.values()} == {"weight-average", "task-arithmetic", "doge-am"}
+    assert set(ex.spot_check(suite, count=100, ledger=ledger)["method"]) == {"weight-average", "task-arithmetic"}
 
 
 # --- selection

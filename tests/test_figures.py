@@ -68,6 +68,10 @@ def budget():
     return pd.DataFrame({"solver": ["conjugate gradients"] * 2 + ["Adam"] * 2, "steps": [1, 10, 25, 400], "accuracy": 80.0})
 
 
+def main_rows():
+    return by_label(accuracy=[60.0], half=[1.5], lowest=[58.0], highest=[61.0], published=[80.0])
+
+
 FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y axis); heat maps name their rows and columns
     "regime": (lambda: figures.regime(regime()), "", "accuracy on test pictures (%)"),
     "cosines": (lambda: figures.cosines(square()), "", ""),
@@ -81,6 +85,8 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
     "solver budget": (lambda: figures.solver_budget(budget()), "steps", "average accuracy on eight tasks (%)"),
     "selection": (lambda: figures.selection(by_label(setting=[0.01, 0.1], accuracy=[0.6, 0.7]), {"paper": 0.07}),
                   "eta", "average accuracy on validation pictures (%)"),
+    "main tables": (lambda: figures.main_tables({"main": main_rows(), "fine": main_rows()}),
+                    "average accuracy on eight tasks (%)", "method"),
     "task count": (lambda: figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
                    "number of merged tasks", "average accuracy on the merged tasks (%)")}
 
@@ -98,6 +104,15 @@ def test_the_taylor_check_has_a_panel_per_task():
     figure = figures.taylor(taylor())
     assert [axis.get_title() for axis in figure.axes] == TASKS
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("lambda", "change of the loss (nats)")
+
+
+def test_the_main_tables_have_a_panel_per_tower_and_a_row_per_method():
+    fewer = main_rows().query("label != 'Traditional MTL'").assign(accuracy=40.0)
+    figure = figures.main_tables({"main": main_rows(), "fine": fewer})
+    assert [axis.get_title() for axis in figure.axes] == ["main", "fine"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == LABELS
+    places = [[c.lines[0].get_ydata().item() for c in axis.containers] for axis in figure.axes]
+    assert places[0] == [*range(len(LABELS))] and places[1] == [i for i in places[0] if LABELS[i] != "Traditional MTL"]
 
 
 def pictures_of_their_label(name, split, count):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mergelib.evaluate import pack_hits
-from mergelib.experiments import paired_gaps
+from mergelib.experiments import averages, paired_gaps
 
 N = 600
 
@@ -24,6 +24,25 @@ def answers(accuracy, seed):
 
 def gap(*tables):
     return paired_gaps(pd.DataFrame(sum(tables, [])), [("ours", "theirs")]).iloc[0]
+
+
+def test_averages_have_the_interval_of_their_pictures():
+    right = {"digits": np.arange(400) < 200, "signs": np.arange(400) < 320}
+    (found,) = averages(pd.DataFrame(rows("ours", right))).to_dict("records")
+    half = 196 * ((0.5 * 0.5 + 0.8 * 0.2) / 400) ** 0.5 / 2          # variances of independent tasks add
+    assert found == {"label": "ours", "accuracy": pytest.approx(65), "half": pytest.approx(half),
+                     "lowest": pytest.approx(65), "highest": pytest.approx(65)}
+
+
+def test_seeds_measured_on_the_same_pictures_do_not_narrow_the_interval():
+    right = answers(0.7, 0)
+    one, = averages(pd.DataFrame(rows("ours", right))).to_dict("records")
+    two, = averages(pd.DataFrame(rows("ours", right) + rows("ours", right, seed=1))).to_dict("records")
+    assert two == one
+    other = answers(0.5, 1)
+    both, = averages(pd.DataFrame(rows("ours", right) + rows("ours", other, seed=1))).to_dict("records")
+    low, high = (100 * np.mean([answer[task] for task in answer]) for answer in (other, right))
+    assert (both["lowest"], both["highest"], both["accuracy"]) == pytest.approx((low, high, (low + high) / 2))
 
 
 def test_a_method_is_no_better_than_itself():
@@ -67,3 +86,5 @@ def test_seeds_are_averaged_picture_by_picture():
     found = gap(rows("ours", first), rows("ours", second, seed=1), rows("theirs", theirs), rows("theirs", theirs, seed=1))
     mean = np.mean([(first[task].astype(float) + second[task]) / 2 - theirs[task] for task in theirs])
     assert found["gap"] == pytest.approx(100 * mean)
+    single = sorted(gap(rows("ours", ours), rows("theirs", theirs))["gap"] for ours in (first, second))
+    assert [found["lowest"], found["highest"]] == pytest.approx(single)

@@ -60,6 +60,12 @@ def test_models_are_trained_once_and_anew_for_another_recipe(folder, tmp_path, m
             name: asdict(recipe) for name, (_, recipe) in wanted.items()}
 
 
+def test_the_manifest_says_how_long_a_model_took_and_on_what(folder, tmp_path):
+    make.train_experts("tiny", {"signs-s0": (("signs",), RECIPE)}, folder, tmp_path / "work")
+    entry = read_manifest(folder)["experts"]["signs-s0"]
+    assert entry["machine"] == models.DEVICE and entry["seconds"] >= 0
+
+
 def test_workers_can_be_given_what_make_zoo_does():
     # a function of a `__main__` module cannot be found by the processes that are to run it
     assert {make._draw.__module__, make._train_expert.__module__} == {"mergelib.zoo.make"}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mergelib import published
-from mergelib.paper import published_average
+from mergelib.paper import published_average, published_averages
 from mergelib.paths import PAPER
 
 COLUMNS = ["paper", "table", "model", "method", "group", "setting", "task", "metric", "value", "unit"]
@@ -65,3 +65,8 @@ def test_the_errata_recompute_averages_rightly(name, method, setting, printed, r
     assert round(rows.mean(), 2) == recomputed
     line = f"| {name}.csv | .* | {method} | {setting} | {printed} | {recomputed:.2f} |"
     assert re.search(line.replace("|", r"\|"), (PAPER / "errata.md").read_text())
+
+
+def test_the_first_table_that_has_a_method_counts():
+    found = published_averages("doge_table1_vit_b32", "adamerging_table1_vit_b32")
+    assert found["Individual"] == 90.8 and found["Task-wise AdaMerging"] == 71.1         # AdaMerging prints 90.5

@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
 from mergelib import run
+from mergelib.ledger import KEY, Ledger
 
 
 def write_notebook(file, last="print(number + 1)"):
@@ -108,10 +110,12 @@ def command(notebooks, monkeypatch, tmp_path):
     return command
 
 
+ROW = {name: "" for name in KEY} | {"model": "main", "value": 0.5, "count": 1, "seconds": 0.0, "hits": ""}
+
+
 @pytest.fixture
 def old_results(command):
-    run.RESULTS.mkdir(parents=True)
-    (run.RESULTS / "old.csv").write_text("old")
+    Ledger(run.RESULTS).record("old", [ROW])
 
 
 def names(folder):
@@ -143,6 +147,14 @@ def test_figures_keep_the_ledger(command, old_results):
 def test_reproducing_starts_from_an_empty_ledger(command, old_results):
     command("reproduce")
     assert names(run.RESULTS) == NEW and not run.BEFORE.exists()
+
+
+def test_numbers_of_towers_that_are_not_shipped_cannot_be_measured_again_and_are_kept(command, old_results, monkeypatch):
+    Ledger(run.RESULTS).record("tables", [ROW | {"model": "large"}, ROW | {"task": "digits"}])
+    monkeypatch.setattr(run, "read_manifest", lambda folder: {"shipped": folder.name != "large"})
+    command("reproduce")
+    assert names(run.RESULTS) == [*NEW, "tables.csv"]
+    assert pd.read_csv(run.RESULTS / "tables.csv")["model"].tolist() == ["large"]
 
 
 def test_an_interrupted_reproduction_keeps_the_old_ledger_and_goes_on(command, old_results):

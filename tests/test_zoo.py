@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mergelib import CheckpointError, load_suite
+from mergelib import CheckpointError, load_suite, merge
 from mergelib.benchmark import EIGHT
 from mergelib.zoo.store import (
     dequantise,
@@ -117,6 +117,29 @@ def test_a_suite_is_the_image_tower_and_its_experts(zoo):
             torch.testing.assert_close(suite.experts[task][name], expected[name], rtol=0, atol=2e-4)
     part = suite.subset(["signs", "scenes"])
     assert part.tasks == ("scenes", "signs") and part.experts["signs"] is suite.experts["signs"]
+
+
+def test_the_model_of_all_tasks_is_there_if_it_was_trained(zoo):
+    before = load_suite("sketch-8", folder=zoo)
+    manifest = read_manifest(zoo)
+    manifest["experts"]["mtl-s0"] = write_file(zoo, "mtl-s0", quantise(before.base, moved(before.base, 50)))
+    write_manifest(zoo, manifest)
+    after = load_suite("sketch-8", folder=zoo)
+    assert before.joint is None and before.digest == after.digest
+    torch.testing.assert_close(after.joint["proj"], moved(before.base, 50)["proj"], rtol=0, atol=2e-4)
+
+
+def test_a_tower_that_is_not_shipped_gives_a_suite_without_weights(zoo):
+    whole = load_suite("sketch-8", folder=zoo)
+    write_manifest(zoo, {**read_manifest(zoo), "shipped": False})
+    for file in zoo.glob("*.safetensors"):
+        file.unlink()
+    bare = load_suite("sketch-8", folder=zoo)
+    assert (bare.digest, bare.tasks, bare.base, bare.joint) == (whole.digest, whole.tasks, {}, None)
+    with pytest.raises(CheckpointError, match="The base has no tensors"):
+        merge("weight-average", bare.base, bare.experts)
+    write_manifest(zoo, {**read_manifest(zoo), "experts": read_manifest(zoo)["experts"] | {"mtl-s0": {}}})
+    assert load_suite("sketch-8", folder=zoo).joint == {}
 
 
 def test_the_digest_stands_for_the_numbers(zoo):

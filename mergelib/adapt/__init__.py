@@ -1,8 +1,12 @@
 """Which quantities need data or a running model? Gradients and learned coefficients, and the methods made of them."""
 
+import re
+
+import torch
+
 from ..methods import ENCODER_MATRICES, METHODS, Method
 from ..methods.doge import doge_first_pass, doge_vectors
-from ..methods.linear import weighted
+from ..methods.linear import eta_for_norms, flat, weighted
 from ..methods.ties import agreeing, ties_first_pass
 from .coefficients import learn_coefficients
 from .gradients import loss_gradient
@@ -22,6 +26,17 @@ def _doge_options(options):
     return {**own, "steps": options["solver_steps"], "lr": options["solver_lr"]}
 
 
+def _doge_am_pass(tensors, eta=None, init=0.3, **options):
+    """First pass of DOGE AM's vectors: DOGE's, and eta unless given: the mean of eta / ||tau|| is then `init`.
+
+    That mean is over the transformer matrices, as in `eta_for_mean_lambda`.
+    """
+    if eta is None:
+        norms = [flat(taus).norm(dim=1) for name, _, taus in tensors() if re.search(ENCODER_MATRICES, name)]
+        eta = eta_for_norms(torch.cat([torch.zeros(0), *norms]), init)
+    return {"eta": eta, **doge_first_pass(tensors, eta=eta, **_doge_options(options))}
+
+
 def _adamerging(title, granularity, **how):
     """An entry of the registry for one form of AdaMerging."""
     return Method(title, "AdaMerging", "Sec. 3.2", weighted, learn_coefficients, needs=TEST_PICTURES,
@@ -35,12 +50,13 @@ METHODS |= {
     "adamerging++": _adamerging("AdaMerging++", "layer", **PLUS_PLUS),
     "adamerging-taskwise": _adamerging("Task-wise AdaMerging", "task"),
     "adamerging-taskwise++": _adamerging("Task-wise AdaMerging++", "task", **PLUS_PLUS),
-    # its delta fits coefficients eta / ||tau_i||: let their mean be `init` (`eta_for_mean_lambda`), or the start is ruined
+    # its delta fits coefficients eta / ||tau_i||, so their mean must be `init`, where learning starts: at this scale
+    # the printed eta of 0.07 makes it five times too large (notebook 04)
     "doge-am": Method(
         "DOGE AM", "DOGE", "Eq. 5 to 7; AdaMerging Sec. 3.2", weighted, learn_coefficients,
         transform=lambda taus, **options: doge_vectors(taus, **_doge_options(options)),
-        transform_pass=lambda tensors, **options: doge_first_pass(tensors, **_doge_options(options)), needs=TEST_PICTURES,
-        options={**DOGE_OPTIONS, "solver_steps": DOGE_OPTIONS["steps"], "solver_lr": DOGE_OPTIONS["lr"],
+        transform_pass=_doge_am_pass, needs=TEST_PICTURES,
+        options={**DOGE_OPTIONS, "eta": None, "solver_steps": DOGE_OPTIONS["steps"], "solver_lr": DOGE_OPTIONS["lr"],
                  "granularity": "layer", **DEFAULTS},
         presets={"paper": {"inner_product": "tensor"},
                  "code": {"keys": ENCODER_MATRICES, "mask": "tau", "delta": "per_task", "rank_ratio": None, **FUSIONBENCH},

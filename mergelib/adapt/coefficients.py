@@ -14,6 +14,8 @@ from ..models import empty_tower, image_features, mean_entropy, normalise_pixels
 from ..paths import CACHE
 from ..training import Recipe, constant, fit
 
+PICTURES = 128      # at most so many go through the tower together, however many tasks there are
+
 
 def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=False, init=0.3, steps=500, batch=16, lr=1e-3,
                        split="test", seed=0):
@@ -27,12 +29,13 @@ def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=F
     _check(base, tasks, suite)
     model = Coefficients(tensors(), len(tasks), granularity, clamp, init)
     fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
-    pools = {task: suite.pictures(task, split)[0] for task in tasks}
+    pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
 
     def loss_of(step, rng):
         key = rng.integers(2**32)
-        return summed_loss(model(), [partial(entropy, fixed, suite, task, draw(pool, batch, [key, crc32(task.encode())]))
-                                     for task, pool in pools.items()])
+        drawn = {task: draw(pool, batch, [key, crc32(task.encode())]) for task, pool in pools.items()}
+        return summed_loss(model(), [partial(entropy, fixed, suite, {task: drawn[task] for task in tasks[i:i + group]})
+                                     for i in range(0, len(tasks), group)])
 
     recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
     checkpoint = CACHE / "adapt" / f"{_identity(model, suite, recipe, granularity, clamp, init, split, tasks)}.pt"
@@ -46,7 +49,7 @@ def _check(base, tasks, suite):
     if unknown := sorted(set(tasks) - set(suite.heads)):
         raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
                          f"{', '.join(suite.tasks)}.")
-    if different := sorted(set(base) ^ set(empty_tower(suite.model).state_dict())):
+    if different := sorted(set(base) ^ set(empty_tower(suite.model, suite.heads[tasks[0]].device).state_dict())):
         raise ValueError(f"The base is no image tower {suite.model!r}, on which {suite.name} runs; they differ in "
                          f"{', '.join(different[:3])}{' and more' if len(different) > 3 else ''}.")
 
@@ -63,7 +66,8 @@ class Coefficients(nn.Module):
         super().__init__()
         one_of("granularity", granularity, ("layer", "task"))
         self.tensors, self.clamp = list(tensors), clamp
-        self.lam = nn.Parameter(torch.full((count, len(self.tensors) if granularity == "layer" else 1), float(init)))
+        self.lam = nn.Parameter(torch.full((count, len(self.tensors) if granularity == "layer" else 1), float(init),
+                                           device=self.tensors[0][1].device))
 
     def by_tensor(self):
         """The T coefficients of each tensor, by name."""
@@ -93,10 +97,16 @@ def summed_loss(merged, losses):
     return linear + (total - linear.detach())
 
 
-def entropy(fixed, suite, task, pixels, weights):
-    """Mean entropy (nats) of a model's predictions on pictures of one task; `weights` replace those of `fixed`."""
-    tower = partial(functional_call, empty_tower(suite.model), {**fixed, **weights})
-    return mean_entropy(image_features(tower, normalise_pixels(pixels)) @ suite.heads[task])
+def entropy(fixed, suite, drawn, weights):
+    """Mean entropy (nats) of a model's predictions, summed over tasks (`drawn`: task -> pictures).
+
+    `weights` replace those of `fixed`, a whole state dict. All pictures go through the tower together.
+    """
+    device = suite.heads[next(iter(drawn))].device
+    tower = partial(functional_call, empty_tower(suite.model, device), {**fixed, **weights})
+    features = image_features(tower, normalise_pixels(np.concatenate(list(drawn.values())), device))
+    parts = features.split([len(pixels) for pixels in drawn.values()])
+    return sum(mean_entropy(part @ suite.heads[task]) for task, part in zip(drawn, parts))
 
 
 def _identity(model, *facts):

@@ -12,8 +12,9 @@ def loss_gradient(state, suite, task, split="validation"):
     `state`: state dict of the suite's image tower; the head stays frozen. The labelled pictures of `split` are used.
     """
     pixels, labels = suite.pictures(task, split)
-    tower = build_clip(suite.model).visual
+    head = suite.heads[task]
+    tower = build_clip(suite.model).visual.to(head.device)
     tower.load_state_dict(state)
-    scores = image_features(tower, normalise_pixels(pixels)) @ suite.heads[task]
-    cross_entropy(scores, torch.as_tensor(labels)).backward()
+    scores = image_features(tower, normalise_pixels(pixels, head.device)) @ head
+    cross_entropy(scores, torch.as_tensor(labels, device=head.device)).backward()
     return {name: weight.grad for name, weight in tower.named_parameters()}

@@ -21,7 +21,7 @@ FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"   # the fonts that sh
 @lru_cache(maxsize=512)
 def font(name, size):
     """A font of matplotlib's own collection, such as `DejaVuSans-Bold`, at `size` units."""
-    return ImageFont.truetype(FONTS / f"{name}.ttf", size)
+    return ImageFont.truetype(FONTS / f"{name}.ttf", size, layout_engine=ImageFont.Layout.BASIC)      # RAQM is not everywhere
 
 
 class Canvas:

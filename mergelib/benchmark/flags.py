@@ -119,7 +119,8 @@ def hoist(c, cloth):
     if c.web:
         pixels[size < 1 + 2 / half] = c.outline
     inside = size < 1
-    worn = cloth[(v[inside] * 32 + 32).astype(int), (u[inside] * 32 + 32).astype(int)]
+    row, column = ((w[inside] * 32 + 32).astype(int).clip(0, 63) for w in (v, u))     # rounding can reach the edge
+    worn = cloth[row, column]
     folds = 1 + 0.09 * wave * np.cos(ripple[inside, None])
     pixels[inside] = np.minimum(worn * folds, 255)
     c.image.frombytes(pixels.tobytes())

@@ -1,24 +1,32 @@
 """Which measurements does a table or figure need? Each experiment declares them, asks the ledger, returns a tidy table."""
 
-from .gaps import paired_gaps
-from .measure import Job, accuracy_table, measure, spot_check
+from .gaps import averages, paired_gaps
+from .measure import Job, accuracy_table, measure, reference_rows, spot_check
 from .regime import regime_table, regime_verdict
-from .scaling import by_task_count, task_count, task_subsets
-from .selection import DOGE, chosen_jobs, chosen_rows, learned_rows, selection
+from .scaling import by_task_count, learned_task_count, lower_start, task_count, task_subsets
+from .selection import (
+    DOGE,
+    chosen_jobs,
+    chosen_rows,
+    learned_rows,
+    literal_eta_rows,
+    main_rows,
+    selection,
+)
 from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
 from .vectors import (
     conflict_losses,
     conflict_matrix,
     lambda_sweep,
     magnitudes,
-    reference_rows,
     subspace_shares,
     sweep_averages,
     task_cosines,
 )
 
-__all__ = ["accuracy_table", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
-           "conflict_matrix", "damping_sweep", "DOGE", "Job", "lambda_sweep", "learned_rows", "magnitudes",
-           "measure", "paired_gaps", "reference_rows", "regime_table", "regime_verdict", "selection",
-           "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages",
-           "task_cosines", "task_count", "task_subsets", "taylor_check"]
+__all__ = ["accuracy_table", "averages", "budget_averages", "by_task_count", "chosen_jobs", "chosen_rows", "conflict_losses",
+           "conflict_matrix", "damping_sweep", "DOGE", "Job", "lambda_sweep", "learned_rows", "learned_task_count",
+           "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "paired_gaps", "reference_rows",
+           "regime_table", "regime_verdict", "selection", "solver_budget", "solver_losses", "spot_check",
+           "step_lengths", "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets",
+           "taylor_check"]

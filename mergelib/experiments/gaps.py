@@ -1,4 +1,4 @@
-"""Is one method better than another? Gaps between average accuracies by the paired bootstrap."""
+"""Is one method better than another? Average accuracies with intervals, and gaps between them by the paired bootstrap."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,28 @@ import pandas as pd
 from ..evaluate import unpack_hits
 
 
+def averages(table):
+    """Average accuracy (percent) of each label over tasks and fine-tuning seeds: label, accuracy, half, lowest, highest.
+
+    `table`: rows of `measure`, of one or more seeds. `half` is that of a 95 % interval over the test pictures (normal
+    approximation, tasks independent); lowest and highest are the averages of single seeds. Raises ValueError if a label was
+    measured twice on one task and seed.
+    """
+    rows = []
+    for name, hits in _hits(table).items():
+        pictures, seeds = _by_picture(hits), _by_seed(hits)
+        spread = sum(right.var() / len(right) for right in pictures.values()) ** 0.5 / len(pictures)
+        rows.append({"label": name, "accuracy": np.mean(seeds), "half": 196 * spread, "lowest": min(seeds),
+                     "highest": max(seeds)})
+    return pd.DataFrame(rows)
+
+
 def paired_gaps(table, pairs, draws=2000, seed=0):
-    """Gaps of the average accuracy (points) of pairs of labels: DataFrame of method, over, gap, low, high.
+    """Gaps of the average accuracy (points) of pairs of labels: DataFrame of method, over, gap, low, high, lowest, highest.
 
     `table`: rows of `measure`, of one or more fine-tuning seeds; `pairs`: (method, over) labels. Each draw resamples every
-    task's pictures, the same ones for both methods and all seeds; low and high are the 2.5 and 97.5 % quantiles.
+    task's pictures, the same ones for both methods and all seeds; low and high are the 2.5 and 97.5 % quantiles. Lowest and
+    highest are the gaps of single seeds.
     Raises ValueError unless both methods were measured once on the same tasks and seeds.
     """
     hits = _hits(table)
@@ -19,13 +36,12 @@ def paired_gaps(table, pairs, draws=2000, seed=0):
         if hits[method].keys() != hits[over].keys():
             raise ValueError(f"{method} and {over} were not measured on the same tasks and seeds.")
         rng = np.random.default_rng(seed)
-        tasks = {task for task, _ in hits[method]}
-        difference = [np.mean([hits[method][key] - hits[over][key] for key in hits[method] if key[0] == task], axis=0)
-                      for task in sorted(tasks)]          # per task, over its pictures
-        drawn = sum(d[rng.integers(len(d), size=(draws, len(d)))].mean(axis=1) for d in difference) / len(difference)
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        gap = np.mean([d.mean() for d in difference])
-        rows.append({"method": method, "over": over, "gap": 100 * gap, "low": 100 * low, "high": 100 * high})
+        gaps = {key: hits[method][key] - hits[over][key] for key in hits[method]}
+        pictures, seeds = _by_picture(gaps), _by_seed(gaps)
+        drawn = sum(d[rng.integers(len(d), size=(draws, len(d)))].mean(axis=1) for d in pictures.values()) / len(pictures)
+        low, high = 100 * np.quantile(drawn, (0.025, 0.975))
+        rows.append({"method": method, "over": over, "gap": np.mean(seeds), "low": low, "high": high, "lowest": min(seeds),
+                     "highest": max(seeds)})
     return pd.DataFrame(rows)
 
 
@@ -36,4 +52,16 @@ def _hits(table):
         raise ValueError("A method occurs with several settings, subsets or splits; give one measurement of each.")
     return {name: {(row.task, row.seed): unpack_hits(row.hits, int(row.n)).astype(float)
                    for row in part[["task", "seed", "hits", "count"]].rename(columns={"count": "n"}).itertuples()}
-            for name, part in rows.groupby("label")}
+            for name, part in rows.groupby("label", sort=False)}
+
+
+def _by_picture(hits):
+    """Task -> value of each picture, averaged over seeds."""
+    return {task: np.mean([right for (name, _), right in hits.items() if name == task], axis=0)
+            for task in sorted({task for task, _ in hits})}
+
+
+def _by_seed(hits):
+    """The average over tasks (percent) of each seed."""
+    return [100 * np.mean([right.mean() for (_, name), right in hits.items() if name == seed])
+            for seed in sorted({seed for _, seed in hits})]

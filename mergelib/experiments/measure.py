@@ -7,22 +7,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..checkpoints import CheckpointError
 from ..evaluate import evaluate
 from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
+from ..paths import ROOT
 from ..progress import progress
 from ..workers import run_all
 
 METRICS = ("accuracy", "loss", "entropy")
-ROWS = {"pretrained": "Pre-trained", "individual": "Individual"}      # rows of the tables that are no merge
+ROWS = {"pretrained": "Pre-trained", "individual": "Individual", "mtl": "Traditional MTL"}     # what is no merge
 
 
 @dataclass(frozen=True)
 class Job:
     """One merge and where it is evaluated."""
 
-    method: str                      # a name in METHODS, or "pretrained" or "individual"
+    method: str                      # a name in METHODS or in ROWS
     preset: str = ""
     options: dict = field(default_factory=dict)
     tasks: tuple | None = None       # merged; None means all of the suite's
@@ -42,11 +44,15 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     """Accuracy, loss and entropy of every job, from the ledger where they are known, else measured and recorded.
 
     Returns a DataFrame with a row per job, task and metric: the ledger's columns and `label`. It can be interrupted at any
-    time: what has been measured is on disk.
+    time: what has been measured is on disk. A suite without weights is only read; CheckpointError if something is missing.
     """
     ledger = Ledger() if ledger is None else ledger
-    known = {} if recompute else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
+    known = {} if recompute and suite.base else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
     missing = [i for i in range(len(jobs)) if not known.get(i)]
+    if missing and not suite.base:
+        raise CheckpointError(f"The ledger lacks {len(missing)} measurements ({experiment}) on the tower {suite.model!r}, "
+                              f"whose weights are not shipped. Train it with `make zoo TOWER={suite.model} ARGS='--also mtl'` "
+                              f"(hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
     done = run_all(_measure_job, [jobs[i] for i in missing], suite)
     for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
         ledger.record(experiment, rows)
@@ -56,9 +62,14 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     return table
 
 
+def reference_rows(suite, **how):
+    """The rows that are no merge: the pre-trained model, the experts, and the model trained on all tasks if there is one."""
+    return measure("reference", suite, [Job(name) for name in ROWS if name != "mtl" or suite.joint is not None], **how)
+
+
 def ledger_rows(suite, job):
     """The ledger keys of one job: a dict per task and metric."""
-    merged, version = job.tasks or suite.tasks, getattr(METHODS.get(job.method), "version", 1)
+    merged, version = job.tasks or suite.tasks, 1 if job.method in ROWS else METHODS[job.method].version
     if job.method == "pretrained":
         merged = ()
     for task in job.on or job.tasks or suite.tasks:
@@ -80,13 +91,13 @@ def _measure_job(suite, job):
     start = time.perf_counter()
     part = suite.subset(job.tasks or suite.tasks)
     if job.method not in ROWS:
-        data = {} if METHODS[job.method].needs == "nothing" else {"suite": part}
+        data = {"suite": part} if _needs_data(job.method) else {}
         state = merge(job.method, part.base, part.experts, preset=job.preset or None, **data, **job.options)
     seconds = round(time.perf_counter() - start, 2)
     found = {}
     for task in job.on or part.tasks:
         if job.method in ROWS:
-            state = suite.base if job.method == "pretrained" else suite.experts[task]
+            state = {"pretrained": suite.base, "mtl": suite.joint}.get(job.method) or suite.experts[task]
         found[task] = evaluate(state, suite, [task], job.split, hits=True).iloc[0]
     return [{**row, "value": round(float(found[row["task"]][row["metric"]]), 6), "count": int(found[row["task"]]["n"]),
              "seconds": seconds, "hits": found[row["task"]]["hits"] if row["metric"] == "accuracy" else ""}
@@ -100,18 +111,23 @@ def accuracy_table(table):
     return wide.assign(Avg=wide.mean(axis=1))
 
 
-def spot_check(suite, count=6, seed=0, ledger=None, slowest=60):
+def spot_check(suite, count=6, seed=0, ledger=None):
     """Measure a random sample of the ledger's accuracies afresh: DataFrame of the rows with `value` and `fresh`.
 
-    Rows whose merge took more than `slowest` seconds (learned coefficients) are left to `make reproduce`.
+    Methods that learn on pictures take minutes a row and are left to `make reproduce`.
     """
     ledger = Ledger() if ledger is None else ledger
     rows = [row for row in ledger.rows.values()
-            if row["zoo"] == suite.digest and row["metric"] == "accuracy" and float(row["seconds"]) <= slowest]
+            if row["zoo"] == suite.digest and row["metric"] == "accuracy" and not _needs_data(row["method"])]
     picked = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
     table = pd.DataFrame([rows[i] for i in picked])
     table["fresh"] = [_measure_job(suite, _job_of(rows[i]))[0]["value"] for i in picked]
     return table
+
+
+def _needs_data(method):
+    """Whether a method needs more than weights."""
+    return method not in ROWS and METHODS[method].needs != "nothing"
 
 
 def _job_of(row):

@@ -5,7 +5,7 @@ import pandas as pd
 from ..zoo.store import flatten_state
 from .measure import Job, accuracy_table, measure
 from .selection import best_of
-from .vectors import reference_rows, task_cosines
+from .vectors import task_cosines
 
 LAMBDAS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
@@ -17,7 +17,8 @@ def regime_table(suite, **how):
     """
     tried = measure("regime", suite, [Job("task-arithmetic", "", {"lam": lam}, split="validation") for lam in LAMBDAS], **how)
     merged = measure("regime", suite, [Job("task-arithmetic", "", best_of(tried))], **how)
-    rows = accuracy_table(pd.concat([reference_rows(suite, **how), merged])).T.drop("Avg")
+    ends = measure("reference", suite, [Job("pretrained"), Job("individual")], **how)
+    rows = accuracy_table(pd.concat([ends, merged])).T.drop("Avg")
     theta_0, cosines = flatten_state(suite.base), task_cosines(suite)
     table = rows.rename(columns={"Pre-trained": "zero-shot", "Individual": "expert", "Task Arithmetic": "task arithmetic"})
     table["relative norm"] = {task: ((flatten_state(expert) - theta_0).norm() / theta_0.norm()).item()

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .measure import measure
-from .selection import chosen_jobs
+from .measure import Job, measure
+from .selection import DOGE, chosen_jobs
+
+LEARNED = (("adamerging", "paper"), *(("doge-am", preset) for preset in DOGE))
+COMPARED = ("Task Arithmetic", "DOGE TA (code)")      # data-free methods that stand beside those that learn
 
 
-def task_subsets(tasks, per_size=4, seed=0):
-    """Subsets of sizes 2 to all: at most `per_size` of each size, drawn at random but so that all tasks occur about equally."""
+def task_subsets(tasks, per_size=4, seed=0, step=1):
+    """Subsets of sizes 2 to all by `step`: at most `per_size` of each, drawn so that all tasks occur about equally."""
     rng, chosen = np.random.default_rng(seed), []
-    for size in range(2, len(tasks) + 1):
+    for size in range(2, len(tasks) + 1, step):
         options = _candidates(len(tasks), size, rng)
         uses = np.zeros(len(tasks))
         for _ in range(min(per_size, len(options))):
@@ -33,17 +36,37 @@ def _candidates(count, size, rng, most=1000):
     return list(dict.fromkeys(frozenset(rng.permutation(count)[:size].tolist()) for _ in range(most)))
 
 
-def task_count(suite, tried, per_size=4, seed=0, **how):
-    """DOGE Fig. 1: the methods it compares on sampled subsets of the tasks, each with the setting chosen for all tasks."""
+def task_count(suite, tried, per_size=4, seed=0, step=1, **how):
+    """DOGE Fig. 1: the data-free methods it compares, on sampled subsets of the tasks (see `task_subsets`).
+
+    Each keeps the setting that was chosen for all tasks.
+    """
     compared = tried[tried["method"] != "norm-lambda"]
-    jobs = [job for tasks in task_subsets(suite.tasks, per_size, seed) for job in chosen_jobs(compared, tasks=tasks)]
+    jobs = [job for tasks in task_subsets(suite.tasks, per_size, seed, step) for job in chosen_jobs(compared, tasks=tasks)]
     return measure("task-count", suite, jobs, **how)
+
+
+def learned_task_count(suite, tried, per_size=4, most=2, seed=0, step=1, **how):
+    """AdaMerging and DOGE AM beside averaging and `COMPARED`, on the first `most` of `task_count`'s subsets of each size."""
+    sizes = itertools.groupby(task_subsets(suite.tasks, per_size, seed, step), key=len)
+    first = [tasks for _, subsets in sizes for tasks in itertools.islice(subsets, most)]
+    compared = tried[tried["label"].isin(COMPARED)]
+    jobs = [job for tasks in first for job in (*chosen_jobs(compared, tasks=tasks),
+                                               *(Job(method, preset, tasks=tasks) for method, preset in LEARNED))]
+    return measure("task-count", suite, jobs, **how)
+
+
+def lower_start(suite, init=0.05, **how):
+    """AdaMerging and DOGE AM (exact) on all tasks with coefficients that start at `init` instead of 0.3."""
+    jobs = [Job(method, preset, {"init": init}) for method, preset in (("adamerging", "paper"), ("doge-am", "exact"))]
+    return measure("lower-start", suite, jobs, **how)
 
 
 def by_task_count(table):
     """Mean accuracy (percent) over subsets of each size with a 95 % interval: label, count, subsets, accuracy, half.
 
-    The interval is Student's over the subsets' averages; where there is one subset, it is over its test pictures.
+    The interval is Student's over the subsets' averages; where there are fewer than three, it is over their test pictures, as
+    wide as for one of them, since they share tasks.
     """
     table = table[table["metric"] == "accuracy"].assign(size=lambda t: t["tasks"].str.count(r"\+") + 1)
     table["variance"] = table["value"] * (1 - table["value"]) / table["count"].astype(int)
@@ -52,6 +75,6 @@ def by_task_count(table):
     rows = []
     for (name, size), part in subset.groupby(["label", "size"], sort=False):
         n = len(part)
-        half = stats.t.ppf(0.975, n - 1) * part["accuracy"].std() / n**0.5 if n > 1 else 1.96 * part["variance"].iloc[0] ** 0.5
+        half = 1.96 * (part["variance"] ** 0.5).mean() if n < 3 else stats.t.ppf(0.975, n - 1) * part["accuracy"].sem()
         rows.append({"label": name, "size": size, "subsets": n, "accuracy": 100 * part["accuracy"].mean(), "half": 100 * half})
     return pd.DataFrame(rows)

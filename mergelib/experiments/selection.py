@@ -2,8 +2,9 @@
 
 import json
 
-from ..merge import eta_for_mean_lambda
-from .measure import Job, measure
+import pandas as pd
+
+from .measure import Job, measure, reference_rows
 
 DOGE = ("paper", "code", "exact")       # DOGE TA's presets, all shown wherever it is a row
 LAMBDAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -16,8 +17,9 @@ GRIDS = (        # what is tried on the validation pictures: method, preset, opt
     *(("doge-ta", preset, "eta", ETAS) for preset in DOGE),
 )
 
-LEARNING = (      # method, preset; the slowest first
-    ("doge-am", "code"), ("adamerging", "paper"), ("doge-am", "exact"), ("adamerging++", "paper"), ("doge-am", "paper"))
+ADAMERGING = ("adamerging-taskwise", "adamerging-taskwise++", "adamerging", "adamerging++")
+LEARNING = tuple((method, preset) for method in ADAMERGING for preset in ("paper", "code")) + tuple(
+    ("doge-am", preset) for preset in DOGE)
 
 
 def selection(suite, **how):
@@ -57,9 +59,17 @@ def chosen_rows(suite, tried, **how):
 def learned_rows(suite, **how):
     """The methods that learn their coefficients on unlabelled test pictures, all tasks merged, on the test pictures.
 
-    Nothing is chosen: AdaMerging's settings are the published ones. DOGE AM's delta is made for coefficients eta / ||tau_i||
-    and then combined with ones that start at 0.3, so its eta follows the papers' rule that their mean is 0.3.
+    Nothing is chosen: the settings are the published ones, and DOGE AM's eta follows the papers' rule (mean coefficient 0.3).
     """
-    eta = round(eta_for_mean_lambda(suite.base, suite.experts, target=0.3), 3)
-    jobs = [Job(method, preset, {"eta": eta} if method == "doge-am" else {}) for method, preset in LEARNING]
-    return measure("learned", suite, jobs, **how)
+    return measure("learned", suite, [Job(method, preset) for method, preset in LEARNING], **how)
+
+
+def literal_eta_rows(suite, **how):
+    """DOGE AM with the printed eta of 0.07, before the first step of learning and after the last."""
+    jobs = [Job("doge-am", "exact", {"eta": 0.07, **steps}) for steps in ({"steps": 0}, {})]
+    return measure("literal-eta", suite, jobs, **how)
+
+
+def main_rows(suite, tried, **how):
+    """All rows of the papers' main tables that exist so far: no merge, data-free with the chosen setting, learned."""
+    return pd.concat([reference_rows(suite, **how), chosen_rows(suite, tried, **how), learned_rows(suite, **how)])

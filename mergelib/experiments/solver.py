@@ -59,7 +59,7 @@ def step_lengths(suite, **merged):
         outside = torch.stack([project_out(tau, shared_subspace(taus)) for tau in taus])
         for name, state in merged.items():
             for i, part in enumerate((taus - outside, outside)):
-                sums[name][i] += torch.stack([(part * (state[key] - theta_0)).sum(), part.square().sum()])
+                sums[name][i] += torch.stack([(part * (state[key] - theta_0)).sum(), part.square().sum()]).cpu()
     return pd.DataFrame({name: {"inside": (s[0, 0] / s[0, 1]).item(), "outside": (s[1, 0] / s[1, 1]).item()}
                          for name, s in sums.items()}).T
 

@@ -14,11 +14,6 @@ from .measure import Job, measure
 from .selection import LAMBDAS
 
 
-def reference_rows(suite, **how):
-    """The pre-trained model and the experts, each on every task."""
-    return measure("reference", suite, [Job("pretrained"), Job("individual")], **how)
-
-
 def lambda_sweep(suite, **how):
     """AdaMerging Fig. 1: accuracy against lambda for task arithmetic and both readings of TIES; averaging as a level."""
     jobs = [Job(method, preset, {"lam": lam}) for lam in LAMBDAS
@@ -38,7 +33,7 @@ def task_cosines(suite):
     theta_0 = flatten_state(suite.base)
     taus = torch.stack([flatten_state(expert) - theta_0 for expert in suite.experts.values()])
     unit = taus / taus.norm(dim=1, keepdim=True)
-    return pd.DataFrame((unit @ unit.T).numpy(), index=list(suite.tasks), columns=list(suite.tasks))
+    return pd.DataFrame((unit @ unit.T).cpu().numpy(), index=list(suite.tasks), columns=list(suite.tasks))
 
 
 def conflict_losses(suite, lam=0.3, **how):

@@ -30,6 +30,7 @@ class Method:
     needs: str = "nothing"                   # the data it needs besides weights, taken from the option `suite`
     options: dict = field(default_factory=dict)      # every option of its own, with the default
     presets: dict = field(default_factory=dict)      # name -> options; the first one is the default
+    version: int = 1                         # of its code; numbers of other versions do not count
 
     def settings(self, preset=None, **options):
         """Options of one run: defaults, then a preset's, then the caller's.

@@ -33,6 +33,17 @@ def norm_coefficients(norms, eta):
     return torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
 
 
+def eta_for_norms(norms, target=0.3):
+    """The eta at which eta / ||tau|| is `target` on average over norms of any shape (DOGE App. B); zeros do not count.
+
+    Raises ValueError if all are zero, or there is none.
+    """
+    if not (norms > 0).any():
+        raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
+                         "its mean coefficient. Give eta=...")
+    return target / (1 / norms[norms > 0]).mean().item()
+
+
 def norm_lambda(theta_0, taus, eta=0.07, norms=None):
     """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9).
 

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..benchmark import EIGHT, TASKS, load_pictures
 from ..checkpoints import CheckpointError
-from ..models import TEXT, build_clip
+from ..models import DEVICE, TEXT, build_clip
 from ..paths import ZOO
 from .store import dequantise, read_file, read_manifest, unpack_clip
 
@@ -22,10 +23,11 @@ class Suite:
     name: str            # "sketch-8"
     model: str           # the image tower, "main"
     seed: int            # of fine-tuning
-    base: dict           # state dict of the image tower, fp32
+    base: dict           # state dict of the image tower, fp32; empty for a tower whose weights are not shipped
     experts: dict        # task -> state dict
     heads: dict          # task -> frozen zero-shot head, embedding x classes
     digest: str          # eight hex digits of base and experts; results are filed under it
+    joint: dict | None = None      # state dict of the model trained on all tasks together, where there is one
 
     @property
     def tasks(self):
@@ -38,18 +40,21 @@ class Suite:
 
     def subset(self, tasks):
         """The same suite with these experts only (order kept)."""
-        return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)})
+        return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)}, joint=None)
 
 
 def zoo_folder(model):
-    """Folder of one tower's files: `data/zoo/<model>`, or below the folder that MERGELIB_ZOO names."""
-    return Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
+    """Folder of one tower's files: below the folder that MERGELIB_ZOO names if it is there, else `data/zoo/<model>`."""
+    own = Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
+    return own if own.exists() else ZOO / model
 
 
-def load_suite(name="sketch-8", model="main", seed=0, folder=None):
+def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=DEVICE):
     """Read base, experts and heads of a suite; every file is checked against the manifest.
 
-    `name`: one of `SUITES`; `model`: a tower; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`.
+    `name`: one of `SUITES`; `model`: a tower; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`;
+    `device`: where the tensors go, and with them all computing (default: what MERGELIB_DEVICE says, else the CPU).
+    A tower whose manifest says that it is not shipped gives a suite without weights, good for reading what was measured on it.
     Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
     """
     if name not in SUITES:
@@ -60,13 +65,16 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None):
     missing = [expert for expert in wanted if expert not in manifest["experts"]]
     if missing:
         raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
-    visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read_file(folder, manifest["base"]).items()
-              if key.startswith("visual.")}
-    experts = {task: dequantise(visual, read_file(folder, manifest["experts"][expert]))
-               for task, expert in zip(SUITES[name], wanted)}
     entries = [manifest["base"], *(manifest["experts"][expert] for expert in wanted)]
     digest = hashlib.sha256(json.dumps([entry["sha256"] for entry in entries]).encode()).hexdigest()[:8]
-    return Suite(name, model, seed, visual, experts, read_file(folder, manifest["heads"]), digest)
+    joint = manifest["experts"].get(f"mtl-s{seed}") if name == "sketch-8" else None
+    if not manifest.get("shipped", True):
+        return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, joint and {})
+    read = partial(read_file, folder, device=device)
+    visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read(manifest["base"]).items()
+              if key.startswith("visual.")}
+    experts = {task: dequantise(visual, read(manifest["experts"][expert])) for task, expert in zip(SUITES[name], wanted)}
+    return Suite(name, model, seed, visual, experts, read(manifest["heads"]), digest, joint and dequantise(visual, read(joint)))
 
 
 def load_clip(model="main", folder=None):

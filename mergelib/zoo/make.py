@@ -3,8 +3,10 @@
 import time
 from dataclasses import asdict, replace
 
+import torch
+
 from ..benchmark import EIGHT, SPLITS, TASKS, load_pictures, load_task
-from ..models import TEXT, build_head
+from ..models import DEVICE, TEXT, build_head
 from ..progress import progress
 from ..workers import run_all
 from . import load_clip
@@ -36,7 +38,7 @@ def _draw(job):
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
     try:
-        if read_manifest(folder)["base"]["recipe"] == asdict(PRETRAIN):
+        if _is_there(folder, read_manifest(folder)["base"], PRETRAIN):
             return
     except ValueError:
         pass
@@ -49,7 +51,7 @@ def train_base(tower, folder, work):
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
-        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), seconds=round(time.monotonic() - start)),
+        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), **_spent(start)),
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 
@@ -57,10 +59,15 @@ def train_experts(tower, models, folder, work):
     """Fine-tune and store the models of a `plan` that are not there already, one per core at a time."""
     manifest = read_manifest(folder)
     missing = [(name, *how) for name, how in models.items()
-               if manifest["experts"].get(name, {}).get("recipe") != asdict(how[1])]
+               if not _is_there(folder, manifest["experts"].get(name, {}), how[1])]
     for i, entry in progress(run_all(_train_expert, missing, tower, folder, work), "fine-tuning", total=len(missing)):
         manifest["experts"][missing[i][0]] = entry
         write_manifest(folder, manifest)
+
+
+def _is_there(folder, entry, recipe):
+    """Whether a file of the manifest was made by this recipe and exists."""
+    return entry.get("recipe") == asdict(recipe) and (folder / entry["file"]).exists()
 
 
 def _train_expert(tower, folder, work, job):
@@ -68,5 +75,11 @@ def _train_expert(tower, folder, work, job):
     (name, tasks, recipe), start = job, time.monotonic()
     clip, heads = load_clip(tower, folder), read_file(folder, read_manifest(folder)["heads"])
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
-    expert = finetune(clip.visual, heads, tasks, recipe, work / f"{name}.pt").state_dict()
-    return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), seconds=round(time.monotonic() - start))
+    expert = finetune(clip.visual.to(DEVICE), heads, tasks, recipe, work / f"{name}.pt").state_dict()
+    return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), **_spent(start))
+
+
+def _spent(start):
+    """How long a training took, and on what."""
+    machine = torch.cuda.get_device_name(DEVICE) if torch.device(DEVICE).type == "cuda" else DEVICE
+    return {"seconds": round(time.monotonic() - start), "machine": machine}

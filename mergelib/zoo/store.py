@@ -87,8 +87,8 @@ def write_manifest(folder, manifest):
     write_atomically(folder / "manifest.json", lambda part: part.write_text(text))
 
 
-def read_file(folder, entry):
-    """The tensors of one file of the zoo, after its checksum has been compared with the manifest's.
+def read_file(folder, entry, device="cpu"):
+    """The tensors of one file of the zoo, on a device, after its checksum has been compared with the manifest's.
 
     `entry`: {"file", "sha256", ...}. Raises CheckpointError that names the file and the repair.
     """
@@ -99,7 +99,7 @@ def read_file(folder, entry):
     if found != entry["sha256"]:
         raise CheckpointError(f"{file} is damaged: its SHA-256 begins {found[:12]}, the manifest says "
                               f"{entry['sha256'][:12]} ({file.stat().st_size} bytes). {_repair(folder)}")
-    return read_state(file)
+    return {name: tensor.to(device) for name, tensor in read_state(file).items()}
 
 
 def write_file(folder, name, tensors, **facts):
@@ -111,4 +111,4 @@ def write_file(folder, name, tensors, **facts):
 
 def _repair(folder):
     """What a person can do about a damaged zoo."""
-    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo` (an hour or more)."
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo TOWER={folder.name}` (hours)."

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, log_softmax, normalize, pad
 from tqdm.auto import tqdm
 
 from ..benchmark import TASKS, load_pictures, load_task
-from ..models import build_clip, image_features, normalise_pixels, tokenizer
+from ..models import DEVICE, build_clip, image_features, normalise_pixels, tokenizer
 from ..training import Recipe, fit
 
 PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
@@ -17,17 +17,17 @@ JOINT = Recipe(steps=1800, batch=32, lr=2e-4, weight_decay=0.05)      # each tas
 def pretrain(tower, recipe, folder):
     """Contrastive pre-training on the web pictures of all twenty tasks; returns the trained CLIP."""
     pictures, classes, captions = _web_corpus()
-    clip = build_clip(tower, recipe.seed).train()
+    clip = build_clip(tower, recipe.seed).train().to(DEVICE)
 
     def loss_of(step, rng):
         rows = rng.integers(len(pictures), size=recipe.batch)
         labels = torch.as_tensor(classes[rows])
         texts = torch.stack([captions[label][rng.integers(len(captions[label]))] for label in labels.tolist()])
-        images = augment(normalise_pixels(pictures[rows]), rng, colour=0.5)
-        return contrastive_loss(clip, images, texts, labels)
+        images = augment(normalise_pixels(pictures[rows], DEVICE), rng, colour=0.5)
+        return contrastive_loss(clip, images, texts.to(DEVICE), labels.to(DEVICE))
 
     fit(clip, loss_of, recipe, folder / "base.pt", f"pre-training {tower}")
-    return clip.eval()
+    return clip.cpu().eval()
 
 
 def _web_corpus():
@@ -62,33 +62,36 @@ def contrastive_loss(clip, images, texts, labels):
 
 def augment(images, rng, colour=0.0, shift=2):
     """Shift each picture by up to `shift` pixels; with `colour`, also scale and offset its channels at random."""
-    size = images.shape[-1]
+    size, device = images.shape[-1], images.device
     padded = pad(images, (shift,) * 4, mode="replicate")
-    dx, dy = torch.as_tensor(rng.integers(2 * shift + 1, size=(2, len(images))))
-    span = torch.arange(size)
+    dx, dy = torch.as_tensor(rng.integers(2 * shift + 1, size=(2, len(images))), device=device)
+    span = torch.arange(size, device=device)
     rows, columns = (dy[:, None] + span)[:, None, :, None], (dx[:, None] + span)[:, None, None, :]
-    batch, channel = torch.arange(len(images))[:, None, None, None], torch.arange(3)[None, :, None, None]
+    batch = torch.arange(len(images), device=device)[:, None, None, None]
+    channel = torch.arange(3, device=device)[None, :, None, None]
     images = padded[batch, channel, rows, columns]
     if not colour:
         return images
-    noise = torch.as_tensor(rng.uniform(-colour, colour, size=(2, len(images), 3, 1, 1)), dtype=images.dtype)
+    noise = torch.as_tensor(rng.uniform(-colour, colour, size=(2, len(images), 3, 1, 1)), dtype=images.dtype, device=device)
     return images * (1 + noise[0]) + noise[1]
 
 
 def finetune(visual, heads, tasks, recipe, checkpoint):
     """Fine-tune an image tower on tasks with their frozen heads: one for an expert, several for a multi-task model.
 
-    A step takes `recipe.batch` pictures of each task; the loss is the mean of the tasks' cross-entropies.
+    It is trained where it lies and comes back on the CPU. A step takes `recipe.batch` pictures of each task; the loss is the
+    mean of the tasks' cross-entropies.
     """
-    pools = {task: load_pictures(task, "train") for task in tasks}
+    pools, device = {task: load_pictures(task, "train") for task in tasks}, next(visual.parameters()).device
+    heads = {task: heads[task].to(device) for task in tasks}
     visual.train()
 
     def loss_of(step, rng):
         drawn = {task: rng.integers(len(pixels), size=recipe.batch) for task, (pixels, _) in pools.items()}
         pixels = np.concatenate([pools[task][0][rows] for task, rows in drawn.items()])
-        features = image_features(visual, augment(normalise_pixels(pixels), rng)).split(recipe.batch)
-        labels = [torch.as_tensor(pools[task][1][rows]) for task, rows in drawn.items()]
+        features = image_features(visual, augment(normalise_pixels(pixels, device), rng)).split(recipe.batch)
+        labels = [torch.as_tensor(pools[task][1][rows], device=device) for task, rows in drawn.items()]
         return sum(cross_entropy(f @ heads[task], y) for task, f, y in zip(tasks, features, labels)) / len(tasks)
 
     fit(visual, loss_of, recipe, checkpoint, f"fine-tuning {checkpoint.stem}")
-    return visual.eval()
+    return visual.cpu().eval()
