@@ -35,10 +35,15 @@ def main():
         "merge: TIES": (5, lambda: ml.merge("ties", suite.base, experts)),
         "merge: DOGE TA, exact (32 conjugate-gradient steps)": (5, lambda: ml.merge("doge-ta", suite.base, experts, **EXACT)),
         "merge: DOGE TA, code (400 Adam steps)": (3, lambda: ml.merge("doge-ta", suite.base, experts, **ADAM)),
+        "merge: AdaMerging, 50 of its 500 steps": (
+            3, lambda: ml.merge("adamerging", suite.base, experts, suite=suite, steps=50)),
         "draw 100 pictures of one task": (5, lambda: [picture("scenes", "test", i) for i in range(100)]),
     }
+    matrix = torch.randn(2048, 2048)
+    rate = 2 * 2048**3 / min(clock(lambda: matrix @ matrix) for _ in range(5)) / 1e9
     lines = [f"Measured on {datetime.date.today()}, {platform.processor() or platform.machine()}, "
-             f"{torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}.", "",
+             f"{torch.get_num_threads()} threads that multiply matrices at {rate:.0f} GFLOP/s (fp32), "
+             f"torch {torch.__version__}, Python {platform.python_version()}.", "",
              "| step | smallest (s) | median (s) | runs |", "|---|---|---|---|"]
     for name, (runs, step) in steps.items():
         times = [clock(step) for _ in range(runs)]

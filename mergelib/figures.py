@@ -166,8 +166,9 @@ def lambda_sweep(table, levels):
     figure, axis = new_figure()
     _lines(axis, table, "lam", "accuracy")
     for name, value in levels.items():
+        crowded = any(value < other < value + 4 for other in levels.values())        # the name would lie on the next level
         axis.axhline(value, color=STYLE[name][0], linestyle="--", linewidth=1.2)
-        axis.annotate(name, (1.0, value), textcoords="offset points", xytext=(0, 3), ha="right", fontsize=7)
+        axis.annotate(name, (1.0, value), textcoords="offset points", xytext=(0, -9 if crowded else 3), ha="right", fontsize=7)
     axis.set(xlabel="merging coefficient lambda", ylabel="average accuracy on eight tasks (%)", ylim=(0, 100))
     axis.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.8))
     return figure
@@ -238,10 +239,10 @@ def main_tables(tables):
     for (title, table), axis in zip(tables.items(), axes[0]):
         for row in table.itertuples():
             place, (colour, marker) = labels.index(row.label), STYLE[row.label]
-            axis.plot([row.lowest, row.highest], [place, place], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
-            axis.errorbar(row.accuracy, place, xerr=row.half, color=colour, marker=marker, markersize=6, capsize=2)
+            axis.plot([row.lowest, row.highest], [place, place], color=colour, linewidth=9, alpha=0.3, solid_capstyle="butt")
+            axis.errorbar(row.accuracy, place, xerr=row.half, color=colour, marker=marker, markersize=4, capsize=2)
             axis.plot(row.published, place, marker="o", markerfacecolor="none", color="0.4")
-        axis.set(title=title, xlabel="average accuracy on eight tasks (%)")
+        axis.set(title=title, xlabel="average accuracy (%)")
     axes[0, 0].set_yticks(range(len(labels)), labels, fontsize=7)
     axes[0, 0].set(ylabel="method")
     axes[0, 0].invert_yaxis()
@@ -258,6 +259,6 @@ def task_count(table):
     shift = {name: (i - (len(labels) - 1) / 2) * gap for i, name in enumerate(labels)}
     _lines(axis, table.assign(place=table["size"] + table["label"].map(shift)), "place", "accuracy", "half")
     axis.set(xlabel="number of merged tasks", ylabel="average accuracy on the merged tasks (%)",
-             xticks=sorted(table["size"].unique()))
+             xticks=sorted(table["size"].unique()), ylim=np.clip(axis.get_ylim(), 0, 100))
     axis.legend(fontsize=7, ncols=2)
     return figure

@@ -86,7 +86,7 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
     "selection": (lambda: figures.selection(by_label(setting=[0.01, 0.1], accuracy=[0.6, 0.7]), {"paper": 0.07}),
                   "eta", "average accuracy on validation pictures (%)"),
     "main tables": (lambda: figures.main_tables({"main": main_rows(), "fine": main_rows()}),
-                    "average accuracy on eight tasks (%)", "method"),
+                    "average accuracy (%)", "method"),
     "task count": (lambda: figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
                    "number of merged tasks", "average accuracy on the merged tasks (%)")}
 
