@@ -209,3 +209,8 @@ def test_a_base_that_is_another_network_is_refused(tiny_suite):
     with pytest.raises(ValueError, match="no image tower 'tiny', on which tiny runs; they differ in class_embedding, .*more"):
         merge("adamerging", renamed(tiny_suite.base), {task: renamed(e) for task, e in tiny_suite.experts.items()},
               suite=tiny_suite)
+
+
+def test_an_eta_that_cannot_follow_the_rule_is_asked_for(tiny_suite):
+    with pytest.raises(ValueError, match="No transformer matrix was fine-tuned.*Give eta="):
+        learn(tiny_suite, "doge-am", preset="paper", keys="ln_pre")

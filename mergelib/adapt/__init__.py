@@ -33,7 +33,7 @@ def _doge_am_pass(tensors, eta=None, init=0.3, **options):
     """
     if eta is None:
         norms = [flat(taus).norm(dim=1) for name, _, taus in tensors() if re.search(ENCODER_MATRICES, name)]
-        eta = eta_for_norms(torch.cat([torch.zeros(0), *norms]), init)
+        eta = eta_for_norms(torch.cat(norms) if norms else torch.zeros(0), init)
     return {"eta": eta, **doge_first_pass(tensors, eta=eta, **_doge_options(options))}
 
 
