@@ -1,28 +1,28 @@
-"""How good is a state dict on some tasks? Accuracy with its confidence interval, loss and entropy."""
+"""How good is a model on some tasks? Accuracy with its confidence interval, loss and entropy."""
 
 import base64
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
-from .models import empty_tower, image_features, mean_entropy, normalise_pixels
+from .models import empty_tower, mean_entropy, normalise_pixels
 
 BATCH = 200      # pictures per forward pass
 
 
-def evaluate(state, suite, tasks=None, split="test", hits=False):
-    """Measure one image tower on tasks of a suite with their frozen heads.
+def evaluate(model, suite, tasks=None, split="test", hits=False):
+    """Measure one model on tasks of a suite with their frozen heads.
 
-    `state`: state dict of the tower; `tasks`: default all of the suite's. Returns a DataFrame with a row per task: task,
-    accuracy (fraction), low, high (95 % Wilson interval over the pictures), n, loss (cross-entropy, nats), entropy (of the
-    prediction, mean, nats); with `hits` also which pictures were classified rightly (see `pack_hits`).
+    `model`: what `merge` gives, see `logits`; `tasks`: default all of the suite's. Returns a DataFrame with a row per task:
+    task, accuracy (fraction), low, high (95 % Wilson interval over the pictures), n, loss (cross-entropy, nats), entropy (of
+    the prediction, mean, nats); with `hits` also which pictures were classified rightly (see `pack_hits`).
     """
     rows = []
     for task in suite.tasks if tasks is None else tasks:
         pixels, labels = suite.pictures(task, split)
-        scores = logits(state, suite, task, pixels)
+        scores = logits(model, suite, task, pixels)
         right = {"hits": pack_hits(scores.argmax(dim=1).numpy() == labels)} if hits else {}
         rows.append({"task": task, **score(scores, labels), **right})
     return pd.DataFrame(rows)
@@ -42,13 +42,35 @@ def unpack_hits(text, count):
 
 
 @torch.inference_mode()
-def logits(state, suite, task, pixels):
-    """Logits (N x classes) of one task's pictures (uint8 N x 32 x 32 x 3) under a state dict, computed where the head lies."""
+def logits(model, suite, task, pixels):
+    """Logits (N x classes) of one task's pictures (uint8 N x 32 x 32 x 3), computed where the head lies.
+
+    `model`: a state dict of the suite's image tower; or, when the task's name is known at inference, a mapping from task to
+    state dict; or an object whose `features(suite, task, images)` gives unit-length features (N x embedding).
+    """
     head = suite.heads[task]
-    tower = empty_tower(suite.model, head.device)
+    if hasattr(model, "features"):
+        features = [model.features(suite, task, normalise_pixels(batch, head.device)) for batch in _batches(pixels)]
+        return torch.cat([(z @ head).cpu() for z in features])
+    return (normalize(raw_features(model.get(task, model), suite, task, pixels), dim=1) @ head).cpu()
+
+
+@torch.inference_mode()
+def raw_features(state, suite, task, pixels):
+    """Features (N x embedding, not scaled) of one task's pictures under a state dict, computed where the task's head lies.
+
+    `pixels`: pictures (uint8) or images that are normalised already (floats).
+    """
+    tower = empty_tower(suite.model, suite.heads[task].device)
     tower.load_state_dict(state)
-    return torch.cat([(image_features(tower, normalise_pixels(batch, head.device)) @ head).cpu()
-                      for batch in np.array_split(pixels, max(1, round(len(pixels) / BATCH)))])
+    if isinstance(pixels, torch.Tensor):
+        return tower(pixels)
+    return torch.cat([tower(normalise_pixels(batch, suite.heads[task].device)) for batch in _batches(pixels)])
+
+
+def _batches(pixels):
+    """Pictures in parts of about `BATCH`."""
+    return np.array_split(pixels, max(1, round(len(pixels) / BATCH)))
 
 
 def score(scores, labels):

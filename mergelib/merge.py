@@ -8,15 +8,15 @@ from itertools import chain
 import torch
 
 from .checkpoints import check_compatible, read_state
-from .methods import ENCODER_MATRICES, METHODS
-from .methods.linear import eta_for_norms, flat, task_arithmetic, weight_average
+from .methods import ENCODER_MATRICES, METHODS, TEST_PICTURES
+from .methods.linear import eta_by_rule, task_arithmetic, weight_average
 from .progress import progress
 
 OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
 
 
 def merge(method, base, experts, preset=None, out_dtype=None, **options):
-    """Merge experts of one base into one state dict.
+    """Merge experts of one base into one state dict; methods that keep more give what `evaluate.logits` describes.
 
     `method`: a name in `METHODS`. `base`: state dict or path of a .safetensors file; `experts`: mapping from task to such
     (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype` (default: the
@@ -33,23 +33,45 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
     base = read_state(base)
     experts = {task: read_state(expert) for task, expert in as_mapping(experts).items()}
     check_compatible(base, experts)
-    data = {} if spec.needs == "nothing" else {"base": base, "tasks": tuple(experts)}
-    if data and settings["suite"] is None:
-        raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
-    if data and settings["others"] != "base":
+    if spec.needs != "nothing":
+        _check_suite(spec, settings["suite"], experts)
+    known = {**settings, "base": base, "tasks": tuple(experts)}
+    if spec.finish:
+        return _call(spec.finish, _merge_below(settings, base, experts), experts, **known)
+    if TEST_PICTURES in spec.needs and settings["others"] != "base":
         raise ValueError(f"{spec.title} learns with the base's tensors where it does not merge, so others can only be 'base'.")
     other, (chosen, rest) = _rule(settings["others"]), _divide(base, settings["keys"])
     tensors = partial(stream, base, experts, chosen)
-    if spec.transform:
-        transformed = list(_transform(spec, tensors, settings))     # in memory: what is learned below looks at it often
-        tensors = partial(iter, transformed)
-    found = _first(spec.first_pass, tensors, **settings, **data)
-    merged = dict(base)
+    for transform, first_pass in spec.transforms:
+        changed = list(_transform(transform, first_pass, tensors, spec.title, known))    # in memory: looked at often below
+        tensors = partial(iter, changed)
+    found = _first(spec.first_pass, tensors, **known)
+    merged = {task: dict(base) for task in experts} if spec.per_task else dict(base)
     for name, theta_0, taus in progress(chain(tensors(), stream(base, experts, rest)), f"merging with {spec.title}",
                                         total=len(chosen) + len(rest), delay=2):
-        tensor = other(theta_0, taus) if name in rest else _each(spec.tensor, name, settings, found, theta_0, taus)
-        merged[name] = tensor.to(out_dtype or base[name].dtype)
+        tensor = other(theta_0, taus) if name in rest else _each(spec.tensor, name, known, found, theta_0, taus)
+        tensor = tensor.to(out_dtype or base[name].dtype)
+        if spec.per_task:
+            for task, part in zip(merged, tensor.expand(len(taus), *theta_0.shape)):
+                merged[task][name] = part
+        else:
+            merged[name] = tensor
     return merged
+
+
+def _check_suite(spec, suite, experts):
+    """Raise ValueError unless there is a suite that has the experts' tasks."""
+    if suite is None:
+        raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
+    if unknown := sorted(set(experts) - set(suite.heads)):
+        raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
+                         f"{', '.join(suite.tasks)}.")
+
+
+def _merge_below(settings, base, experts):
+    """The merged state dict on which a method builds that is more than one: its option `below` with `below_options`."""
+    data = {"suite": settings["suite"]} if METHODS[settings["below"]].needs != "nothing" else {}
+    return merge(settings["below"], base, experts, **data, **settings["below_options"])
 
 
 def _divide(base, keys):
@@ -61,11 +83,11 @@ def _divide(base, keys):
     return chosen, [name for name in floating if name not in chosen]
 
 
-def _transform(spec, tensors, settings):
+def _transform(transform, first_pass, tensors, title, settings):
     """Yield the checkpoint's tensors with the task vectors that a method combines instead of the experts' own."""
-    found = _first(spec.transform_pass, tensors, **settings)
-    for name, theta_0, taus in progress(tensors(), f"preparing {spec.title}", delay=2):
-        yield name, theta_0, _each(spec.transform, name, settings, found, taus)
+    found = _first(first_pass, tensors, **settings)
+    for name, theta_0, taus in progress(tensors(), f"preparing {title}", delay=2):
+        yield name, theta_0, _each(transform, name, settings, found, taus)
 
 
 def stream(base, experts, names):
@@ -76,13 +98,9 @@ def stream(base, experts, names):
 
 
 def eta_for_mean_lambda(base, experts, target=0.3, keys=ENCODER_MATRICES):
-    """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
-
-    `base`, `experts`: state dicts as for `merge`; `keys`: pattern of the tensors that count. Tensors that an expert left
-    untouched do not count.
-    """
+    """`eta_by_rule` of checkpoints: `base`, `experts` are state dicts as for `merge`."""
     names = [name for name in base if re.search(keys, name)]
-    return eta_for_norms(torch.cat([flat(taus).norm(dim=1) for _, _, taus in stream(base, as_mapping(experts), names)]), target)
+    return eta_by_rule(partial(stream, base, as_mapping(experts), names), target, keys)
 
 
 def as_mapping(experts):
@@ -114,7 +132,8 @@ def _call(function, *arguments, **options):
     """Call with those of the options that the function names (all of them if it takes any)."""
     parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        options = {name: value for name, value in options.items() if name not in ("keys", "others")}
+        options = {name: value for name, value in options.items()
+                   if name in parameters or name not in ("keys", "others", "base", "tasks", "suite")}
     else:
         options = {name: value for name, value in options.items() if name in parameters}
     return function(*arguments, **options)

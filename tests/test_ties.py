@@ -106,5 +106,5 @@ def test_a_density_outside_0_to_1_is_refused(base, experts, density):
 
 
 def test_an_unknown_combination_is_refused_by_name(base, experts):
-    with pytest.raises(ValueError, match="combine is 'max'; TIES knows 'mean' and 'sum'"):
+    with pytest.raises(ValueError, match="combine is 'max'; it can be 'mean', 'sum'"):
         merge("ties", base, experts, combine="max")

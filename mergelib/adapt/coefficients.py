@@ -24,31 +24,43 @@ def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=F
     `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
     `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and
     tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
-    task; `clamp` holds them in [0, 1]. Can be killed and resumes. Raises ValueError for tasks that the suite lacks.
+    task; `clamp` holds them in [0, 1]. Can be killed and resumes. Raises ValueError for another network's base.
     """
-    _check(base, tasks, suite)
     model = Coefficients(tensors(), len(tasks), granularity, clamp, init)
-    fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
-    pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
-
-    def loss_of(step, rng):
-        key = rng.integers(2**32)
-        drawn = {task: draw(pool, batch, [key, crc32(task.encode())]) for task, pool in pools.items()}
-        return summed_loss(model(), [partial(entropy, fixed, suite, {task: drawn[task] for task in tasks[i:i + group]})
-                                     for i in range(0, len(tasks), group)])
-
+    losses_of = entropies(base, tasks, suite, batch, split)
     recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
-    checkpoint = CACHE / "adapt" / f"{_identity(model, suite, recipe, granularity, clamp, init, split, tasks)}.pt"
-    fit(model, loss_of, recipe, checkpoint, "learning coefficients", constant)
-    checkpoint.unlink(missing_ok=True)      # the next call learns anew
+    identity = merged_identity(model.tensors, suite, recipe, granularity, clamp, init, split, tasks)
+    learn(model, lambda step, rng: summed_loss(model(), losses_of(rng)), recipe, identity, "learning coefficients")
     return {"each": {name: {"coefficients": lam.detach()} for name, lam in model.by_tensor().items()}}
 
 
+def learn(model, loss_of, recipe, identity, title):
+    """Train a module at a constant rate, in place; can be killed and resumes where a call of the same `identity` was."""
+    checkpoint = CACHE / "adapt" / f"{identity}.pt"
+    fit(model, loss_of, recipe, checkpoint, title, constant)
+    checkpoint.unlink(missing_ok=True)      # the next call learns anew
+
+
+def entropies(base, tasks, suite, batch, split):
+    """A function of a random generator that draws `batch` unlabelled pictures per task and gives losses for `summed_loss`.
+
+    Each is the entropy of a few tasks, at most `PICTURES` pictures together. Raises ValueError for another network's base.
+    """
+    _check(base, tasks, suite)
+    fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
+    pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
+
+    def losses_of(rng):
+        key = rng.integers(2**32)
+        drawn = {task: draw(pool, batch, [key, crc32(task.encode())]) for task, pool in pools.items()}
+        return [partial(entropy, fixed, suite, {task: drawn[task] for task in tasks[i:i + group]})
+                for i in range(0, len(tasks), group)]
+
+    return losses_of
+
+
 def _check(base, tasks, suite):
-    """Raise ValueError unless a model of these names can be run on these tasks of a suite."""
-    if unknown := sorted(set(tasks) - set(suite.heads)):
-        raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
-                         f"{', '.join(suite.tasks)}.")
+    """Raise ValueError unless a state dict is one of the suite's tower."""
     if different := sorted(set(base) ^ set(empty_tower(suite.model, suite.heads[tasks[0]].device).state_dict())):
         raise ValueError(f"The base is no image tower {suite.model!r}, on which {suite.name} runs; they differ in "
                          f"{', '.join(different[:3])}{' and more' if len(different) > 3 else ''}.")
@@ -109,11 +121,16 @@ def entropy(fixed, suite, drawn, weights):
     return sum(mean_entropy(part @ suite.heads[task]) for task, part in zip(drawn, parts))
 
 
-def _identity(model, *facts):
+def merged_identity(tensors, suite, *settings):
     """A name for what is being learned: another one for other checkpoints, settings or tasks.
 
     Checkpoints are told apart by the sizes of their tensors to four digits, which do not depend on the order of a sum.
     """
-    sizes = [(name, f"{theta_0.norm():.4g}", [f"{tau.norm():.4g}" for tau in taus]) for name, theta_0, taus in model.tensors]
-    suite, *settings = facts
+    sizes = [(name, f"{theta_0.norm():.4g}", [f"{tau.norm():.4g}" for tau in taus]) for name, theta_0, taus in tensors]
     return hashlib.sha256(repr([sizes, suite.name, suite.model, suite.digest, *settings]).encode()).hexdigest()[:16]
+
+
+def sizes_of(merged, experts):
+    """A merged checkpoint and the experts' differences from it, as `merged_identity` takes them."""
+    return [(name, tensor, [expert[name] - tensor for expert in experts.values()])
+            for name, tensor in merged.items() if tensor.is_floating_point()]

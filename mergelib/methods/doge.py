@@ -1,10 +1,11 @@
 """How does DOGE TA merge? Eq. 8's coefficients, a modification delta per tensor, and a mask if asked for."""
 
+import inspect
 import warnings
 
 import torch
 
-from .linear import flat, norm_coefficients, one_of, weighted
+from .linear import eta_by_rule, flat, norm_coefficients, one_of, weighted
 from .solvers import Block, solve
 from .subspace import as_matrices, shared_subspace
 from .ties import global_thresholds, large, magnitude_threshold
@@ -79,6 +80,26 @@ def doge_first_pass(tensors, mask="none", mask_scope="tensor", density=0.3, inne
                 yield name, theta_0, taus + each[name]["deltas"] if mask == "tau+delta" else taus
         found["thresholds"] = global_thresholds(judged, density)
     return {**found, "each": each}
+
+
+def doge_by_rule_pass(tensors, eta=None, lam=0.3, **switches):
+    """First pass of `doge_vectors` under a method that combines with coefficients of its own, `lam` on average.
+
+    delta is made for coefficients eta / ||tau||, so `eta`, unless given, follows the rule for that mean (DOGE App. B).
+    """
+    eta = eta_by_rule(tensors, lam) if eta is None else eta
+    return {"eta": eta, **doge_first_pass(tensors, eta=eta, **switches_of(switches))}
+
+
+def doge_delta(taus, **options):
+    """`doge_vectors` under another method, preceded by `doge_by_rule_pass`; options that are not DOGE's are the method's."""
+    return doge_vectors(taus, **switches_of(options))
+
+
+def switches_of(options):
+    """Those of some options that `doge_vectors` knows."""
+    known = {*inspect.signature(doge_vectors).parameters, *inspect.signature(modification).parameters}
+    return {name: value for name, value in options.items() if name in known}
 
 
 def _check_mask(mask, mask_scope):

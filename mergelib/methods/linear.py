@@ -1,6 +1,12 @@
 """Which merges only weigh the task vectors? Averaging, task arithmetic and the norm-based coefficients of DOGE."""
 
+import re
+
 import torch
+
+# The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
+# (open_clip's names and Hugging Face's).
+ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight"
 
 
 def weight_average(theta_0, taus):
@@ -33,11 +39,14 @@ def norm_coefficients(norms, eta):
     return torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
 
 
-def eta_for_norms(norms, target=0.3):
-    """The eta at which eta / ||tau|| is `target` on average over norms of any shape (DOGE App. B); zeros do not count.
+def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES):
+    """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
 
-    Raises ValueError if all are zero, or there is none.
+    `tensors()` yields (name, theta_0, taus); `keys`: pattern of the tensors that count. Task vectors that are zero do not.
+    Raises ValueError if none is left.
     """
+    norms = [flat(taus).norm(dim=1) for name, _, taus in tensors() if re.search(keys, name)]
+    norms = torch.cat(norms) if norms else torch.zeros(0)
     if not (norms > 0).any():
         raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
                          "its mean coefficient. Give eta=...")

@@ -2,7 +2,7 @@
 
 import torch
 
-from .linear import flat
+from .linear import flat, one_of
 
 
 def magnitude_threshold(values, density):
@@ -58,13 +58,17 @@ def agreeing(taus, thresholds, majority):
 def ties(theta_0, taus, thresholds, majority, lam=1.0, combine="mean"):
     """TIES-Merging (Yadav et al. 2023, Alg. 1): theta_0 + lam * combined task vector.
 
-    `taus`: T x shape of theta_0; `thresholds`, `majority`: from `ties_first_pass`; `combine`: "mean" over the experts
-    that agree with the elected sign (paper and official code, lam 1) or "sum" (AdaMerging, FusionBench, lam 0.3).
+    `taus`: T x shape of theta_0; `thresholds`, `majority`: from `ties_first_pass`; `combine`: see `combined`.
     """
-    agree = agreeing(taus, thresholds, majority)
+    return combined(theta_0, agreeing(taus, thresholds, majority), lam, combine)
+
+
+def combined(theta_0, agree, lam=1.0, combine="mean"):
+    """theta_0 + lam * what task vectors with zeros in them (T x shape, as `agreeing` leaves them) give together (TIES step 3).
+
+    `combine`: "mean" over the experts that are not zero in an entry (paper and official code, lam 1) or "sum" (AdaMerging,
+    FusionBench, lam 0.3). Raises ValueError for anything else.
+    """
+    one_of("combine", combine, ("mean", "sum"))
     total = agree.sum(dim=0)
-    if combine == "mean":
-        total = total / (agree != 0).sum(dim=0).clamp_min(1)
-    elif combine != "sum":
-        raise ValueError(f"combine is {combine!r}; TIES knows 'mean' and 'sum'.")
-    return theta_0 + lam * total
+    return theta_0 + lam * (total / (agree != 0).sum(dim=0).clamp_min(1) if combine == "mean" else total)

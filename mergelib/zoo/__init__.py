@@ -34,9 +34,9 @@ class Suite:
         """Names of the tasks, in the suite's order."""
         return tuple(self.experts)
 
-    def pictures(self, task, split):
-        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split."""
-        return load_pictures(task, split)
+    def pictures(self, task, split, count=None):
+        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split: all, or the first `count`."""
+        return load_pictures(task, split, count)
 
     def subset(self, tasks):
         """The same suite with these experts only (order kept)."""

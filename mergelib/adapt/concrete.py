@@ -1,0 +1,79 @@
+"""Which entries make a merged model surest of its predictions? Concrete's shared mask, learned on unlabelled pictures."""
+
+import torch
+from torch import nn
+
+from ..methods.linear import along, one_of
+from ..methods.sparse import keyed
+from ..training import Recipe
+from .coefficients import entropies, learn, merged_identity, summed_loss
+
+
+def masked(taus, mask):
+    """The task vectors (T x shape) times the shared mask (shape), which has mean 1."""
+    return taus * mask
+
+
+def learn_mask(tensors, base, tasks, suite, granularity="fixed", init=0.3, mask_steps=2000, batch=16, mask_lr=1e-3, base_lr=1.0,
+               temperature=0.5, split="test", seed=0):
+    """First pass of `masked`: one relaxed 0-1 mask per tensor for all tasks, of least entropy (Tang et al. 2023, Alg. 1).
+
+    Pictures, `batch`, `split`, `seed` as for `learn_coefficients`; `mask_steps` steps of Adam (rate `mask_lr`) on the mask's
+    logits from zero. `granularity`: "fixed" keeps all coefficients at `init` (Concrete TA); with "layer" or "task" each step
+    first moves them from `init` by one step of Adam (rate `base_lr`), as AdaMerging would, and the mask is for the moved ones
+    (Concrete AM). As released, that inner Adam keeps its moments from step to step, and its rate of 1 moves every coefficient
+    by up to 1.
+    """
+    one_of("granularity", granularity, ("fixed", "layer", "task"))
+    model = ConcreteMask(tensors(), len(tasks), granularity, init, base_lr, temperature)
+    losses_of = entropies(base, tasks, suite, batch, split)
+
+    def loss_of(step, rng):
+        mask = model.sample("step", seed, step)
+        lam = model.move(mask, losses_of(rng)) if granularity != "fixed" else model.start
+        return summed_loss(model.merged(mask, lam), losses_of(rng))
+
+    recipe = Recipe(mask_steps, batch, mask_lr, weight_decay=0.0, seed=seed)
+    identity = merged_identity(model.tensors, suite, recipe, "concrete", granularity, init, base_lr, temperature, split, tasks)
+    learn(model, loss_of, recipe, identity, "learning a mask")
+    return {"each": {name: {"mask": mask.detach()} for name, mask in model.sample("final", seed).items()}}
+
+
+class ConcreteMask(nn.Module):
+    """The logits of a checkpoint's mask, and the moments of the Adam that moves the coefficients before each of its steps."""
+
+    def __init__(self, tensors, count, granularity="fixed", init=0.3, base_lr=1.0, temperature=0.5):
+        super().__init__()
+        self.tensors, self.granularity, self.base_lr, self.temperature = list(tensors), granularity, base_lr, temperature
+        device = self.tensors[0][1].device
+        self.logits = nn.ParameterList([torch.zeros_like(theta_0) for _, theta_0, _ in self.tensors])
+        self.start = torch.full((count, len(self.tensors)), float(init), device=device)
+        for name in ("first", "second"):
+            self.register_buffer(name, torch.zeros_like(self.start))
+        self.register_buffer("moves", torch.zeros((), device=device))
+
+    def sample(self, *key):
+        """A relaxed Bernoulli mask per tensor, divided by its mean; the noise depends on key and tensor's name alone."""
+        masks = {}
+        for (name, theta_0, _), logits in zip(self.tensors, self.logits):
+            u = torch.rand(theta_0.shape, generator=keyed("concrete", *key, name)).clamp(1e-6, 1 - 1e-6).to(theta_0.device)
+            mask = torch.sigmoid((u.log() - (1 - u).log() + logits) / self.temperature)
+            masks[name] = mask / mask.mean().clamp_min(1e-6)
+        return masks
+
+    def merged(self, masks, lam):
+        """theta_0 + mask * sum_i lam_i tau_i per tensor; `lam`: T x tensors."""
+        return {name: theta_0 + masks[name] * along(column, taus) for (name, theta_0, taus), column in zip(self.tensors, lam.T)}
+
+    def move(self, masks, losses):
+        """The coefficients after one step of Adam on the entropy, from their start, with this mask held fixed."""
+        lam = self.start.clone().requires_grad_()
+        fixed = {name: mask.detach() for name, mask in masks.items()}
+        (gradient,) = torch.autograd.grad(summed_loss(self.merged(fixed, lam), losses), lam)
+        if self.granularity == "task":
+            gradient = gradient.sum(dim=1, keepdim=True).expand_as(gradient)
+        self.moves += 1
+        self.first.lerp_(gradient, 0.1)
+        self.second.lerp_(gradient.square(), 0.001)
+        first, second = self.first / (1 - 0.9**self.moves), self.second / (1 - 0.999**self.moves)
+        return self.start - self.base_lr * first / (second.sqrt() + 1e-8)

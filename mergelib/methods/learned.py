@@ -1,0 +1,63 @@
+"""Which merges solve a small problem of their own, without data? WUDI's interference and AWD's redundant vector."""
+
+import torch
+from torch.nn.functional import normalize
+
+from ..progress import progress
+from .linear import flat, one_of, weight_average
+
+
+def wudi(theta_0, taus, solver="adam", steps=300, lr=1e-5):
+    """WUDI-Merging (Cheng et al. 2025, Eq. 14): theta_0 + W, W minimising sum_i ||(W - tau_i) tau_i^T||^2 / ||tau_i||^2.
+
+    `taus`: T x rows x columns; what is no matrix is averaged. W starts at sum_i tau_i. `solver`: "adam" takes `steps` steps of
+    rate `lr` as published, "exact" gives the minimum nearest to the start.
+    """
+    one_of("solver", solver, ("adam", "exact"))
+    if taus.dim() != 3:
+        return weight_average(theta_0, taus)
+    weight = 1 / taus.square().sum(dim=(1, 2)).clamp_min(torch.finfo(taus.dtype).tiny)
+    grams = taus.mT @ taus * weight[:, None, None]          # the gradient is 2 sum_i (W - tau_i) grams_i
+    start, total = taus.sum(dim=0), grams.sum(dim=0)
+    target = (taus @ grams).sum(dim=0)
+    if solver == "exact":
+        gap = (target - start @ total).double()
+        return theta_0 + start + (gap @ torch.linalg.pinv(total.double(), rtol=1e-6, hermitian=True)).to(taus.dtype)
+    w = start.clone().requires_grad_()
+    optimiser = torch.optim.Adam([w], lr=lr)
+    for _ in range(steps):
+        w.grad = 2 * (w.detach() @ total - target)
+        optimiser.step()
+    return theta_0 + w.detach()
+
+
+def disentangled(taus, redundant):
+    """The task vectors without what AWD finds redundant in all of them: tau_i - delta, T x shape."""
+    return taus - redundant
+
+
+def awd_first_pass(tensors, alpha=0.1, awd_steps=300, awd_lr=1e-4):
+    """First pass of `disentangled` (Xiong et al. 2024): delta minimising mean_{i != j} |cos(tau_i - delta, tau_j - delta)|
+    + alpha ||delta||, one vector for the whole checkpoint, by Adam from zero.
+
+    A vanishing delta has no gradient of its norm, which is then taken as zero. No code was released. The rate that a third
+    party gives, 0.01, is many times the entries of a task vector; the default is of their size.
+    """
+    parts = [(name, taus) for name, _, taus in tensors()]
+    whole = torch.cat([flat(taus) for _, taus in parts], dim=1)
+    redundant = torch.zeros_like(whole[0], requires_grad=True)
+    optimiser = torch.optim.Adam([redundant], lr=awd_lr)
+    for _ in progress(range(awd_steps), "finding the redundant vector", delay=2):
+        optimiser.zero_grad()
+        redundancy(whole, redundant, alpha).backward()
+        optimiser.step()
+    pieces = redundant.detach().split([taus[0].numel() for _, taus in parts])
+    return {"each": {name: {"redundant": piece.reshape(taus.shape[1:])} for (name, taus), piece in zip(parts, pieces)}}
+
+
+def redundancy(whole, redundant, alpha):
+    """AWD's loss of a redundant vector (entries); `whole`: the task vectors (T x entries). One task alone has no cosine."""
+    unit = normalize(whole - redundant, dim=1, eps=1e-12)
+    pairs = len(whole) * (len(whole) - 1)
+    overlap = ((unit @ unit.T).abs().sum() - unit.square().sum()) / max(1, pairs)
+    return overlap + alpha * torch.linalg.vector_norm(redundant)

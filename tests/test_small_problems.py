@@ -1,0 +1,80 @@
+"""WUDI and AWD: do they minimise what they say, and do their solvers agree with each other and with plain autograd?"""
+
+import pytest
+import torch
+
+from mergelib import merge
+from mergelib.methods.learned import awd_first_pass, redundancy, wudi
+
+TAUS = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(0))
+
+
+def interference(w, taus):
+    """WUDI's objective as it is printed."""
+    return sum(((w - tau) @ tau.T).square().sum() / tau.square().sum() for tau in taus)
+
+
+def test_wudi_exact_is_where_the_gradient_vanishes():
+    w = wudi(torch.zeros(5, 40), TAUS, solver="exact").requires_grad_()
+    interference(w, TAUS).backward()
+    start = TAUS.sum(dim=0).requires_grad_()
+    interference(start, TAUS).backward()
+    assert w.grad.abs().max() < 1e-4 * start.grad.abs().max()
+
+
+def test_wudi_exact_moves_as_little_as_possible():
+    step = wudi(torch.zeros(5, 40), TAUS, solver="exact") - TAUS.sum(dim=0)
+    rows = torch.cat(list(TAUS))                # what is orthogonal to every row of every task changes nothing, so it stays
+    outside = step.T - rows.T @ torch.linalg.lstsq(rows.T, step.T).solution
+    assert outside.abs().max() < 1e-4 * step.abs().max()
+
+
+def test_wudi_s_adam_reaches_the_exact_minimum_at_another_place():
+    exact, walked = (wudi(torch.zeros(5, 40), TAUS, **how) for how in ({"solver": "exact"}, {"steps": 1000, "lr": 0.01}))
+    least, found, first = (interference(w, TAUS).item() for w in (exact, walked, TAUS.sum(dim=0)))
+    assert least <= found + 1e-6 and found - least < 1e-3 * (first - least)
+    # there are fewer rows (15) than columns (40), and Adam, scaling entry by entry, does not take the shortest way
+    assert (walked - exact).norm() > 0.1 * (exact - TAUS.sum(dim=0)).norm()
+
+
+def test_wudi_s_adam_is_torch_s_on_the_printed_objective():
+    w = TAUS.sum(dim=0).clone().requires_grad_()
+    optimiser = torch.optim.Adam([w], lr=0.01)
+    for _ in range(20):
+        optimiser.zero_grad()
+        interference(w, TAUS).backward()
+        optimiser.step()
+    torch.testing.assert_close(wudi(torch.zeros(5, 40), TAUS, steps=20, lr=0.01), w.detach(), rtol=0, atol=1e-4)
+
+
+def test_wudi_leaves_tasks_alone_that_share_no_input_direction():
+    taus = torch.zeros(2, 3, 8)
+    taus[0, :, :4], taus[1, :, 4:] = 1.0, torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    for solver in ("adam", "exact"):
+        torch.testing.assert_close(wudi(torch.zeros(3, 8), taus, solver=solver), taus.sum(dim=0), rtol=0, atol=1e-5)
+
+
+def test_awd_finds_the_part_that_all_task_vectors_share():
+    draw, shared = torch.Generator().manual_seed(0), torch.full((2000,), 0.5)
+    own = torch.randn(4, 2000, generator=draw)
+    found = awd_first_pass(lambda: [("w", None, own + shared)], alpha=0.0, awd_steps=300, awd_lr=0.01)["each"]["w"]["redundant"]
+    before, after = (redundancy(own + shared, x, 0.0) for x in (torch.zeros(2000), found))
+    assert before > 0.15 and after < 0.02
+    assert torch.nn.functional.cosine_similarity(found, shared, dim=0) > 0.6
+
+
+def test_awd_s_loss_by_hand():
+    taus = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 2.0]])
+    # cosines 0.6, 0.8, 0 of the three pairs
+    assert redundancy(taus, torch.zeros(2), 0.5).item() == pytest.approx(1.4 / 3)
+    assert redundancy(taus + 1, torch.ones(2), 0.5).item() == pytest.approx(1.4 / 3 + 0.5 * 2**0.5)
+
+
+def test_awd_bears_a_task_vector_that_is_the_redundant_one(base, experts):
+    experts["task-3"] = {name: 2 * experts["task-0"][name] - base[name] if tensor.is_floating_point() else tensor
+                         for name, tensor in base.items()}
+    merged = merge("awd-ta", base, experts, awd_steps=20)
+    assert all(torch.isfinite(tensor).all() for tensor in merged.values())
+    one = merge("awd-ta", base, {"task-0": experts["task-0"]}, awd_steps=20, lam=1)
+    for name in ("proj",) if "proj" in base else ("conv1.weight",):       # one task has no pair: nothing is redundant in it
+        torch.testing.assert_close(one[name], experts["task-0"][name], rtol=0, atol=1e-6)
