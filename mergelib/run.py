@@ -93,9 +93,12 @@ def _noise(output):
 
 
 def _keep_what_cannot_be_measured():
-    """Put the numbers of towers whose weights are not shipped back into the ledger."""
-    bare = {tower for tower in TOWERS if not read_manifest(zoo_folder(tower)).get("shipped", True)}
-    rows = [row for row in Ledger(BEFORE).rows.values() if row["model"] in bare]
+    """Put the numbers of models whose weights are not shipped back into the ledger."""
+    manifests = {tower: read_manifest(zoo_folder(tower)) for tower in TOWERS}
+    bare = {tower for tower, manifest in manifests.items() if not manifest.get("shipped", True)}
+    bare |= {(tower, name.split("-")[0]) for tower, manifest in manifests.items()
+             for name, entry in manifest["experts"].items() if not entry.get("shipped", True)}
+    rows = [row for row in Ledger(BEFORE).rows.values() if row["model"] in bare or (row["model"], row["method"]) in bare]
     for experiment in {row["experiment"] for row in rows}:
         Ledger(RESULTS).record(experiment, [row for row in rows if row["experiment"] == experiment])
 

@@ -13,7 +13,8 @@ from mergelib import METHODS, CheckpointError
 from mergelib import experiments as ex
 from mergelib.experiments import Job
 from mergelib.experiments.measure import ROWS, label
-from mergelib.experiments.selection import GRIDS, LAMBDAS, best_of
+from mergelib.experiments.selection import GRIDS, LAMBDAS, best_of, choose
+from mergelib.experiments.tables import mask_lams
 from mergelib.ledger import Ledger
 from mergelib.zoo import Suite
 
@@ -113,11 +114,11 @@ def test_jobs_merge_and_evaluate_what_they_say(suite, ledger, monkeypatch):
 
 def test_a_model_of_all_tasks_is_a_row_where_there_is_one(suite, ledger):
     assert set(ex.reference_rows(suite, ledger=ledger)["label"]) == {"Pre-trained", "Individual"}
-    joint = replace(suite, joint={"w": torch.full((3,), 7.0)}, digest="other")
+    joint = replace(suite, joint={"mtl": {"w": torch.full((3,), 7.0)}}, digest="other")
     table = ex.reference_rows(joint, ledger=ledger)
     found = table[(table["label"] == "Traditional MTL") & (table["metric"] == "accuracy")]
     assert found["task"].tolist() == [*TASKS] and set(found["tasks"]) == {"+".join(TASKS)}
-    expected = FakeEvaluation()(joint.joint, joint, ["flags"], "test", True)["accuracy"].item()
+    expected = FakeEvaluation()(joint.joint["mtl"], joint, ["flags"], "test", True)["accuracy"].item()
     assert found.set_index("task")["value"]["flags"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -198,9 +199,39 @@ def test_exactly_one_setting_per_method_is_chosen_and_it_is_the_best(suite, ledg
 def test_the_chosen_settings_are_what_is_run_on_the_test_pictures(suite, ledger, settings_as_weights):
     tried = ex.selection(suite, ledger=ledger)
     rows = ex.chosen_rows(suite, tried, ledger=ledger)
-    best = {row.label: {row.option: row.setting} for row in tried[tried["chosen"]].itertuples()} | {"Weight Averaging": {}}
+    best = {"Weight Averaging": {}} | {row.label: {row.option: row.setting} for row in tried[tried["chosen"]].itertuples()}
     assert {name: json.loads(options) for name, options in zip(rows["label"], rows["options"])} == best
     assert set(rows["split"]) == {"test"}
+
+
+def test_what_is_fixed_is_fixed_and_only_the_option_is_chosen(suite, ledger, settings_as_weights):
+    grids = [("tatr-zero-shot", "", "ratio", (0.01, 0.02), {"lam": 0.15}), ("iso-c", "", "lam", (1.0, 2.0), {})]
+    tried = choose("test", suite, grids, ledger=ledger)
+    assert tried["option"].tolist() == ["ratio", "ratio", "lam", "lam"]
+    jobs = ex.chosen_jobs(tried)
+    best = [part.loc[part["accuracy"].idxmax()] for _, part in tried.groupby("method", sort=False)]
+    assert [job.options for job in jobs] == [{"lam": 0.15, "ratio": best[0]["setting"]}, {"lam": best[1]["setting"]}]
+    assert ex.setting(tried, "Iso-C") == best[1]["setting"]
+
+
+def test_each_task_has_the_mask_that_is_best_on_its_own_validation_pictures(suite, ledger, monkeypatch):
+    def evaluate(state, suite, tasks, split, hits):
+        (task,), lam = tasks, float(state["w"])
+        right = {"digits": 0.5, "flags": 0.2, "signs": 0.6}[task]
+        return FakeEvaluation()(state, suite, tasks, split, hits).assign(accuracy=1 - abs(lam - right))
+    monkeypatch.setattr(module, "merge", lambda *_, mask_lam, **how: {"w": torch.tensor(mask_lam)})
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    assert mask_lams(suite, ledger=ledger) == {"digits": 0.5, "flags": 0.2, "signs": 0.6}
+
+
+def test_a_row_whose_weights_are_not_shipped_is_read_and_not_measured_again(suite, tmp_path, evaluation):
+    joint = replace(suite, joint={"pcgrad": {"w": torch.full((3,), 7.0)}})
+    before = ex.reference_rows(joint, ledger=Ledger(tmp_path))
+    bare = replace(suite, joint={"pcgrad": {}})
+    after = ex.reference_rows(bare, ledger=Ledger(tmp_path), recompute=True)
+    assert "MTL with PCGrad" in set(after["label"]) and after["value"].tolist() == before["value"].tolist()
+    with pytest.raises(CheckpointError, match="ledger lacks .* not all shipped"):
+        ex.reference_rows(bare, ledger=Ledger(tmp_path / "other"))
 
 
 def test_the_best_options_have_the_highest_mean_accuracy():

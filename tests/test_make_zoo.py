@@ -37,18 +37,19 @@ def folder(tmp_path, monkeypatch, one_process):
 
 def test_the_plan_is_the_eight_and_what_is_asked_for():
     assert list(make.plan()) == [f"{task}-s0" for task in EIGHT]
-    everything = make.plan(("twelve", "seeds", "mtl"))
-    assert set(everything) == {"mtl-s0", *(f"{t}-s0" for t in TASKS), *(f"{t}-s{seed}" for t in EIGHT for seed in (1, 2))}
+    everything = make.plan(("twelve", "seeds", "mtl", "pcgrad"))
+    assert set(everything) == {"mtl-s0", "pcgrad-s0", *(f"{t}-s0" for t in TASKS),
+                               *(f"{t}-s{seed}" for t in EIGHT for seed in (1, 2))}
     for name, (tasks, recipe) in everything.items():
-        assert name.endswith(f"-s{recipe.seed}") and (name == "mtl-s0") == (tasks == EIGHT)
+        assert name.endswith(f"-s{recipe.seed}") and (name in ("mtl-s0", "pcgrad-s0")) == (tasks == EIGHT)
     joint, single = everything["mtl-s0"][1], everything["signs-s0"][1]
     assert joint.steps * joint.batch == single.steps * single.batch         # as many pictures of each task
 
 
 def test_models_are_trained_once_and_anew_for_another_recipe(folder, tmp_path, monkeypatch):
-    def finetune(visual, heads, tasks, recipe, checkpoint):
+    def finetune(visual, heads, tasks, recipe, checkpoint, surgery):
         trained.append(checkpoint.stem)
-        return train.finetune(visual, heads, tasks, recipe, checkpoint)
+        return train.finetune(visual, heads, tasks, recipe, checkpoint, surgery)
     monkeypatch.setattr(make, "finetune", finetune)
     models = {"signs-s0": (("signs",), RECIPE), "mtl-s0": (("signs", "dice"), RECIPE)}
     longer = models | {"signs-s0": (("signs",), replace(RECIPE, steps=5))}
@@ -82,3 +83,36 @@ def test_a_multi_task_model_learns_all_its_tasks(folder, tmp_path):
         train.finetune(visual, heads, tuple(heads), replace(RECIPE, steps=40, batch=10, lr=3e-3), tmp_path / "mtl.pt")
     before, after = losses
     assert all(b < a - 0.2 for a, b in zip(before, after))
+
+
+def without_conflicts(gradients):
+    """What PCGrad gives to a weight whose tasks have these gradients (tasks x numbers)."""
+    weight = torch.zeros(gradients.shape[1], requires_grad=True)
+    loss = train.without_conflicts([(weight * g).sum() for g in gradients], [weight], np.random.default_rng(0))
+    loss.backward()
+    return weight.grad, loss.item()
+
+
+def test_gradient_surgery_leaves_gradients_alone_that_do_not_conflict():
+    gradients = torch.tensor([[1.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    torch.testing.assert_close(without_conflicts(gradients)[0], gradients.mean(dim=0))
+
+
+def test_gradient_surgery_of_two_that_conflict_by_hand():
+    # (1, 0) loses its part along (-1, 1) and becomes (0.5, 0.5); (-1, 1) loses its part along (1, 0) and becomes (0, 1)
+    found, loss = without_conflicts(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
+    torch.testing.assert_close(found, torch.tensor([0.25, 0.75]))
+    assert loss == 0.0
+
+
+def test_after_gradient_surgery_two_tasks_never_ascend():
+    for seed in range(20):
+        gradients = torch.randn(2, 6, generator=torch.Generator().manual_seed(seed))
+        assert (gradients @ without_conflicts(gradients)[0]).min() > -1e-6
+
+
+def test_the_model_with_gradient_surgery_is_another_one(folder, tmp_path):
+    models = {f"{kind}-s0": (("signs", "dice"), RECIPE) for kind in ("mtl", "pcgrad")}
+    make.train_experts("tiny", models, folder, tmp_path / "work")
+    plain, surgery = read_manifest(folder)["experts"].values()
+    assert plain["recipe"] == surgery["recipe"] and plain["sha256"] != surgery["sha256"]

@@ -149,12 +149,14 @@ def test_reproducing_starts_from_an_empty_ledger(command, old_results):
     assert names(run.RESULTS) == NEW and not run.BEFORE.exists()
 
 
-def test_numbers_of_towers_that_are_not_shipped_cannot_be_measured_again_and_are_kept(command, old_results, monkeypatch):
-    Ledger(run.RESULTS).record("tables", [ROW | {"model": "large"}, ROW | {"task": "digits"}])
-    monkeypatch.setattr(run, "read_manifest", lambda folder: {"shipped": folder.name != "large"})
+def test_numbers_of_models_that_are_not_shipped_cannot_be_measured_again_and_are_kept(command, old_results, monkeypatch):
+    Ledger(run.RESULTS).record("tables", [ROW | {"model": "large"}, ROW | {"task": "digits"}, ROW | {"method": "pcgrad"}])
+    experts = {"mtl-s0": {}, "pcgrad-s0": {"shipped": False}}
+    monkeypatch.setattr(run, "read_manifest", lambda folder: {"shipped": folder.name != "large", "experts": experts})
     command("reproduce")
     assert names(run.RESULTS) == [*NEW, "tables.csv"]
-    assert pd.read_csv(run.RESULTS / "tables.csv")["model"].tolist() == ["large"]
+    kept = pd.read_csv(run.RESULTS / "tables.csv")
+    assert sorted(zip(kept["model"], kept["method"])) == [("large", ROW["method"]), (ROW["model"], "pcgrad")]
 
 
 def test_an_interrupted_reproduction_keeps_the_old_ledger_and_goes_on(command, old_results):

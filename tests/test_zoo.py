@@ -125,8 +125,15 @@ def test_the_model_of_all_tasks_is_there_if_it_was_trained(zoo):
     manifest["experts"]["mtl-s0"] = write_file(zoo, "mtl-s0", quantise(before.base, moved(before.base, 50)))
     write_manifest(zoo, manifest)
     after = load_suite("sketch-8", folder=zoo)
-    assert before.joint is None and before.digest == after.digest
-    torch.testing.assert_close(after.joint["proj"], moved(before.base, 50)["proj"], rtol=0, atol=2e-4)
+    assert before.joint == {} and before.digest == after.digest
+    torch.testing.assert_close(after.joint["mtl"]["proj"], moved(before.base, 50)["proj"], rtol=0, atol=2e-4)
+
+
+def test_a_model_that_is_not_shipped_has_a_name_and_no_weights(zoo):
+    manifest = read_manifest(zoo)
+    manifest["experts"]["pcgrad-s0"] = {"file": "pcgrad-s0.safetensors", "sha256": "0" * 64, "shipped": False}
+    write_manifest(zoo, manifest)
+    assert load_suite("sketch-8", folder=zoo).joint == {"pcgrad": {}}
 
 
 def test_a_tower_that_is_not_shipped_gives_a_suite_without_weights(zoo):
@@ -135,11 +142,11 @@ def test_a_tower_that_is_not_shipped_gives_a_suite_without_weights(zoo):
     for file in zoo.glob("*.safetensors"):
         file.unlink()
     bare = load_suite("sketch-8", folder=zoo)
-    assert (bare.digest, bare.tasks, bare.base, bare.joint) == (whole.digest, whole.tasks, {}, None)
+    assert (bare.digest, bare.tasks, bare.base, bare.joint) == (whole.digest, whole.tasks, {}, {})
     with pytest.raises(CheckpointError, match="The base has no tensors"):
         merge("weight-average", bare.base, bare.experts)
     write_manifest(zoo, {**read_manifest(zoo), "experts": read_manifest(zoo)["experts"] | {"mtl-s0": {}}})
-    assert load_suite("sketch-8", folder=zoo).joint == {}
+    assert load_suite("sketch-8", folder=zoo).joint == {"mtl": {}}
 
 
 def test_the_digest_stands_for_the_numbers(zoo):

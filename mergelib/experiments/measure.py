@@ -15,9 +15,11 @@ from ..methods import METHODS
 from ..paths import ROOT
 from ..progress import progress
 from ..workers import run_all
+from ..zoo import JOINT
 
 METRICS = ("accuracy", "loss", "entropy")
-ROWS = {"pretrained": "Pre-trained", "individual": "Individual", "mtl": "Traditional MTL"}     # what is no merge
+ROWS = {"pretrained": "Pre-trained", "individual": "Individual", "mtl": "Traditional MTL",
+        "pcgrad": "MTL with PCGrad"}         # what is no merge
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,13 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     time: what has been measured is on disk. A suite without weights is only read; CheckpointError if something is missing.
     """
     ledger = Ledger() if ledger is None else ledger
-    known = {} if recompute and suite.base else {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)}
+    known = {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)
+             if not (recompute and _has_weights(suite, job.method))}
     missing = [i for i in range(len(jobs)) if not known.get(i)]
-    if missing and not suite.base:
+    if missing and not all(_has_weights(suite, jobs[i].method) for i in missing):
         raise CheckpointError(f"The ledger lacks {len(missing)} measurements ({experiment}) on the tower {suite.model!r}, "
-                              f"whose weights are not shipped. Train it with `make zoo TOWER={suite.model} ARGS='--also mtl'` "
-                              f"(hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
+                              f"whose weights are not all shipped. Train them with `make zoo TOWER={suite.model} "
+                              f"ARGS='--also mtl pcgrad'` (hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
     done = run_all(_measure_job, [jobs[i] for i in missing], suite)
     for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
         ledger.record(experiment, rows)
@@ -63,8 +66,8 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
 
 
 def reference_rows(suite, **how):
-    """The rows that are no merge: the pre-trained model, the experts, and the model trained on all tasks if there is one."""
-    return measure("reference", suite, [Job(name) for name in ROWS if name != "mtl" or suite.joint is not None], **how)
+    """The rows that are no merge: the pre-trained model, the experts, and the models trained on all tasks that there are."""
+    return measure("reference", suite, [Job(name) for name in ROWS if name not in JOINT or name in suite.joint], **how)
 
 
 def ledger_rows(suite, job):
@@ -97,7 +100,7 @@ def _measure_job(suite, job):
     found = {}
     for task in job.on or part.tasks:
         if job.method in ROWS:
-            state = {"pretrained": suite.base, "mtl": suite.joint}.get(job.method) or suite.experts[task]
+            state = {"pretrained": suite.base, **suite.joint}.get(job.method) or suite.experts[task]
         found[task] = evaluate(state, suite, [task], job.split, hits=True).iloc[0]
     return [{**row, "value": round(float(found[row["task"]][row["metric"]]), 6), "count": int(found[row["task"]]["n"]),
              "seconds": seconds, "hits": found[row["task"]]["hits"] if row["metric"] == "accuracy" else ""}
@@ -118,11 +121,17 @@ def spot_check(suite, count=6, seed=0, ledger=None):
     """
     ledger = Ledger() if ledger is None else ledger
     rows = [row for row in ledger.rows.values()
-            if row["zoo"] == suite.digest and row["metric"] == "accuracy" and not _needs_data(row["method"])]
+            if row["zoo"] == suite.digest and row["metric"] == "accuracy" and not _needs_data(row["method"])
+            and _has_weights(suite, row["method"])]
     picked = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
     table = pd.DataFrame([rows[i] for i in picked])
     table["fresh"] = [_measure_job(suite, _job_of(rows[i]))[0]["value"] for i in picked]
     return table
+
+
+def _has_weights(suite, method):
+    """Whether there are weights to measure a row on."""
+    return bool(suite.joint.get(method) if method in JOINT else suite.base)
 
 
 def _needs_data(method):

@@ -42,7 +42,8 @@ def task_count(suite, tried, per_size=4, seed=0, step=1, **how):
     Each keeps the setting that was chosen for all tasks.
     """
     compared = tried[tried["method"] != "norm-lambda"]
-    jobs = [job for tasks in task_subsets(suite.tasks, per_size, seed, step) for job in chosen_jobs(compared, tasks=tasks)]
+    jobs = [job for tasks in task_subsets(suite.tasks, per_size, seed, step)
+            for job in (Job("weight-average", tasks=tasks), *chosen_jobs(compared, tasks=tasks))]
     return measure("task-count", suite, jobs, **how)
 
 
@@ -51,7 +52,7 @@ def learned_task_count(suite, tried, per_size=4, most=2, seed=0, step=1, **how):
     sizes = itertools.groupby(task_subsets(suite.tasks, per_size, seed, step), key=len)
     first = [tasks for _, subsets in sizes for tasks in itertools.islice(subsets, most)]
     compared = tried[tried["label"].isin(COMPARED)]
-    jobs = [job for tasks in first for job in (*chosen_jobs(compared, tasks=tasks),
+    jobs = [job for tasks in first for job in (Job("weight-average", tasks=tasks), *chosen_jobs(compared, tasks=tasks),
                                                *(Job(method, preset, tasks=tasks) for method, preset in LEARNED))]
     return measure("task-count", suite, jobs, **how)
 

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from .measure import Job, measure, reference_rows
+from .measure import Job, label, measure
 
 DOGE = ("paper", "code", "exact")       # DOGE TA's presets, all shown wherever it is a row
 LAMBDAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -17,23 +17,24 @@ GRIDS = (        # what is tried on the validation pictures: method, preset, opt
     *(("doge-ta", preset, "eta", ETAS) for preset in DOGE),
 )
 
-ADAMERGING = ("adamerging-taskwise", "adamerging-taskwise++", "adamerging", "adamerging++")
-LEARNING = tuple((method, preset) for method in ADAMERGING for preset in ("paper", "code")) + tuple(
-    ("doge-am", preset) for preset in DOGE)
-
 
 def selection(suite, **how):
-    """The one hyper-parameter of each method on the validation pictures: DataFrame of all that was tried.
+    """The one hyper-parameter of each of notebook 05's methods on the validation pictures: see `choose`."""
+    return choose("selection", suite, [(*grid, {}) for grid in GRIDS], **how)
 
-    Columns: method, preset, label, option, setting, accuracy (mean over tasks, fraction), chosen (the best of its method).
+
+def choose(experiment, suite, grids, **how):
+    """Methods' hyper-parameters on the validation pictures: DataFrame of all that was tried.
+
+    `grids`: (method, preset, option, values, fixed options). Columns: method, preset, label, option, setting, fixed, accuracy
+    (mean over tasks, fraction), chosen (the best of its method).
     """
-    jobs = [Job(method, preset, {option: value}, split="validation")
-            for method, preset, option, values in GRIDS for value in values]
-    table = measure("selection", suite, jobs, **how)
-    mean = table[table["metric"] == "accuracy"].groupby(["method", "preset", "label", "options"], sort=False)["value"].mean()
-    tried = mean.rename("accuracy").reset_index()
-    pairs = [json.loads(options).popitem() for options in tried.pop("options")]
-    tried["option"], tried["setting"] = zip(*pairs)
+    tried = pd.DataFrame([{"method": method, "preset": preset, "label": label(method, preset), "option": option,
+                           "setting": value, "fixed": fixed}
+                          for method, preset, option, values, fixed in grids for value in values])
+    jobs = _jobs(tried, split="validation")
+    table = measure(experiment, suite, jobs, **how).query("metric == 'accuracy'")
+    tried["accuracy"] = table["value"].to_numpy().reshape(len(jobs), -1).mean(axis=1)
     tried["chosen"] = tried.groupby(["method", "preset"])["accuracy"].transform("idxmax") == tried.index
     return tried
 
@@ -44,32 +45,21 @@ def best_of(table):
     return json.loads(mean.idxmax())
 
 
+def setting(tried, name):
+    """The setting that was chosen for a method, by its label."""
+    return tried.loc[tried["chosen"] & (tried["label"] == name), "setting"].item()
+
+
 def chosen_jobs(tried, **where):
-    """A job per method with the setting that `selection` chose, weight averaging first; `where`: tasks, on, split."""
-    best = tried[tried["chosen"]].itertuples()
-    return [Job("weight-average", **where),
-            *(Job(row.method, row.preset, {row.option: row.setting}, **where) for row in best)]
+    """A job per method with the setting that was chosen; `where`: tasks, on, split."""
+    return _jobs(tried[tried["chosen"]], **where)
+
+
+def _jobs(tried, **where):
+    """A job per row of what was, or is to be, tried."""
+    return [Job(row.method, row.preset, {**row.fixed, row.option: row.setting}, **where) for row in tried.itertuples()]
 
 
 def chosen_rows(suite, tried, **how):
-    """Every method with its chosen setting, all tasks merged, on the test pictures."""
-    return measure("chosen", suite, chosen_jobs(tried), **how)
-
-
-def learned_rows(suite, **how):
-    """The methods that learn their coefficients on unlabelled test pictures, all tasks merged, on the test pictures.
-
-    Nothing is chosen: the settings are the published ones, and DOGE AM's eta follows the papers' rule (mean coefficient 0.3).
-    """
-    return measure("learned", suite, [Job(method, preset) for method, preset in LEARNING], **how)
-
-
-def literal_eta_rows(suite, **how):
-    """DOGE AM with the printed eta of 0.07, before the first step of learning and after the last."""
-    jobs = [Job("doge-am", "exact", {"eta": 0.07, **steps}) for steps in ({"steps": 0}, {})]
-    return measure("literal-eta", suite, jobs, **how)
-
-
-def main_rows(suite, tried, **how):
-    """All rows of the papers' main tables that exist so far: no merge, data-free with the chosen setting, learned."""
-    return pd.concat([reference_rows(suite, **how), chosen_rows(suite, tried, **how), learned_rows(suite, **how)])
+    """Averaging, and every method with its chosen setting, all tasks merged, on the test pictures."""
+    return measure("chosen", suite, [Job("weight-average"), *chosen_jobs(tried)], **how)

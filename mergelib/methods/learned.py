@@ -1,7 +1,6 @@
 """Which merges solve a small problem of their own, without data? WUDI's interference and AWD's redundant vector."""
 
 import torch
-from torch.nn.functional import normalize
 
 from ..progress import progress
 from .linear import flat, one_of, weight_average
@@ -45,19 +44,22 @@ def awd_first_pass(tensors, alpha=0.1, awd_steps=300, awd_lr=1e-4):
     """
     parts = [(name, taus) for name, _, taus in tensors()]
     whole = torch.cat([flat(taus) for _, taus in parts], dim=1)
-    redundant = torch.zeros_like(whole[0], requires_grad=True)
+    gram, redundant = whole @ whole.T, torch.zeros_like(whole[0], requires_grad=True)
     optimiser = torch.optim.Adam([redundant], lr=awd_lr)
     for _ in progress(range(awd_steps), "finding the redundant vector", delay=2):
         optimiser.zero_grad()
-        redundancy(whole, redundant, alpha).backward()
+        redundancy(gram, whole @ redundant, redundant.square().sum(), alpha).backward()
         optimiser.step()
     pieces = redundant.detach().split([taus[0].numel() for _, taus in parts])
     return {"each": {name: {"redundant": piece.reshape(taus.shape[1:])} for (name, taus), piece in zip(parts, pieces)}}
 
 
-def redundancy(whole, redundant, alpha):
-    """AWD's loss of a redundant vector (entries); `whole`: the task vectors (T x entries). One task alone has no cosine."""
-    unit = normalize(whole - redundant, dim=1, eps=1e-12)
-    pairs = len(whole) * (len(whole) - 1)
-    overlap = ((unit @ unit.T).abs().sum() - unit.square().sum()) / max(1, pairs)
-    return overlap + alpha * torch.linalg.vector_norm(redundant)
+def redundancy(gram, products, square, alpha):
+    """AWD's loss of a redundant vector delta from its inner products, which takes two passes over the task vectors, not twelve.
+
+    `gram`: <tau_i, tau_j>, T x T; `products`: <tau_i, delta>, T; `square`: ||delta||^2. One task alone has no cosine.
+    """
+    inner = gram - products[:, None] - products + square          # <tau_i - delta, tau_j - delta>
+    lengths = inner.diagonal().clamp_min(1e-12 * gram.diagonal().mean()).sqrt()
+    overlap = (inner / (lengths[:, None] * lengths)).fill_diagonal_(0).abs().sum() / max(1, len(gram) * (len(gram) - 1))
+    return overlap + alpha * torch.where(square > 0, square, 1).sqrt() * (square > 0)

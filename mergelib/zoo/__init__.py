@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ..paths import ZOO
 from .store import dequantise, read_file, read_manifest, unpack_clip
 
 SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS}
+JOINT = ("mtl", "pcgrad")       # models trained on the eight tasks together: plainly, and with gradient surgery
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Suite:
     experts: dict        # task -> state dict
     heads: dict          # task -> frozen zero-shot head, embedding x classes
     digest: str          # eight hex digits of base and experts; results are filed under it
-    joint: dict | None = None      # state dict of the model trained on all tasks together, where there is one
+    joint: dict = field(default_factory=dict)      # name in `JOINT` -> state dict of a model trained on all tasks together;
+                                                   # empty for one that is not shipped
 
     @property
     def tasks(self):
@@ -40,7 +42,7 @@ class Suite:
 
     def subset(self, tasks):
         """The same suite with these experts only (order kept)."""
-        return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)}, joint=None)
+        return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)}, joint={})
 
 
 def zoo_folder(model):
@@ -67,14 +69,16 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=DEVICE
         raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
     entries = [manifest["base"], *(manifest["experts"][expert] for expert in wanted)]
     digest = hashlib.sha256(json.dumps([entry["sha256"] for entry in entries]).encode()).hexdigest()[:8]
-    joint = manifest["experts"].get(f"mtl-s{seed}") if name == "sketch-8" else None
+    joint = {kind: manifest["experts"].get(f"{kind}-s{seed}") for kind in JOINT if name == "sketch-8"}
+    joint = {kind: entry for kind, entry in joint.items() if entry is not None}
     if not manifest.get("shipped", True):
-        return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, joint and {})
+        return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
     read = partial(read_file, folder, device=device)
     visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read(manifest["base"]).items()
               if key.startswith("visual.")}
     experts = {task: dequantise(visual, read(manifest["experts"][expert])) for task, expert in zip(SUITES[name], wanted)}
-    return Suite(name, model, seed, visual, experts, read(manifest["heads"]), digest, joint and dequantise(visual, read(joint)))
+    joint = {kind: dequantise(visual, read(entry)) if entry.get("shipped", True) else {} for kind, entry in joint.items()}
+    return Suite(name, model, seed, visual, experts, read(manifest["heads"]), digest, joint)
 
 
 def load_clip(model="main", folder=None):

@@ -17,9 +17,9 @@ def main():
     """Draw pictures, pre-train, fine-tune, store, report."""
     parser = argparse.ArgumentParser(prog="python -m mergelib.zoo", description=__doc__)
     parser.add_argument("--tower", default="main", choices=TOWERS, help="image tower to train (default: main)")
-    parser.add_argument("--also", nargs="*", default=[], choices=("twelve", "seeds", "mtl"),
+    parser.add_argument("--also", nargs="*", default=[], choices=("twelve", "seeds", "mtl", "pcgrad"),
                         help="beside the base and the experts of the eight tasks: those of the twelve further tasks, two more "
-                             "fine-tuning seeds of the eight, one model trained on the eight tasks together")
+                             "fine-tuning seeds of the eight, one model trained on the eight tasks together, one with PCGrad")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "zoo",
                         help="folder to write to; the shipped zoo in data/zoo stays as it is unless named here")
     options = parser.parse_args()

@@ -16,7 +16,7 @@ from .train import FINETUNE, JOINT, PRETRAIN, caption_tokens, finetune, pretrain
 
 def plan(also=()):
     """The models to fine-tune, name -> (tasks, recipe), the longest first; `also`: see `--also`."""
-    models = {"mtl-s0": (EIGHT, JOINT)} if "mtl" in also else {}
+    models = {f"{kind}-s0": (EIGHT, JOINT) for kind in ("mtl", "pcgrad") if kind in also}
     models |= {f"{task}-s0": ((task,), FINETUNE) for task in (TASKS if "twelve" in also else EIGHT)}
     if "seeds" in also:
         models |= {f"{task}-s{seed}": ((task,), replace(FINETUNE, seed=seed)) for seed in (1, 2) for task in EIGHT}
@@ -75,7 +75,8 @@ def _train_expert(tower, folder, work, job):
     (name, tasks, recipe), start = job, time.monotonic()
     clip, heads = load_clip(tower, folder), read_file(folder, read_manifest(folder)["heads"])
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
-    expert = finetune(clip.visual.to(DEVICE), heads, tasks, recipe, work / f"{name}.pt").state_dict()
+    surgery = name.startswith("pcgrad")
+    expert = finetune(clip.visual.to(DEVICE), heads, tasks, recipe, work / f"{name}.pt", surgery).state_dict()
     return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), **_spent(start))
 
 

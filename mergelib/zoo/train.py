@@ -76,11 +76,11 @@ def augment(images, rng, colour=0.0, shift=2):
     return images * (1 + noise[0]) + noise[1]
 
 
-def finetune(visual, heads, tasks, recipe, checkpoint):
+def finetune(visual, heads, tasks, recipe, checkpoint, surgery=False):
     """Fine-tune an image tower on tasks with their frozen heads: one for an expert, several for a multi-task model.
 
     It is trained where it lies and comes back on the CPU. A step takes `recipe.batch` pictures of each task; the loss is the
-    mean of the tasks' cross-entropies.
+    mean of the tasks' cross-entropies, with `surgery` the one of `without_conflicts`.
     """
     pools, device = {task: load_pictures(task, "train") for task in tasks}, next(visual.parameters()).device
     heads = {task: heads[task].to(device) for task in tasks}
@@ -91,7 +91,25 @@ def finetune(visual, heads, tasks, recipe, checkpoint):
         pixels = np.concatenate([pools[task][0][rows] for task, rows in drawn.items()])
         features = image_features(visual, augment(normalise_pixels(pixels, device), rng)).split(recipe.batch)
         labels = [torch.as_tensor(pools[task][1][rows], device=device) for task, rows in drawn.items()]
-        return sum(cross_entropy(f @ heads[task], y) for task, f, y in zip(tasks, features, labels)) / len(tasks)
+        losses = [cross_entropy(f @ heads[task], y) for task, f, y in zip(tasks, features, labels)]
+        return without_conflicts(losses, list(visual.parameters()), rng) if surgery else sum(losses) / len(tasks)
 
     fit(visual, loss_of, recipe, checkpoint, f"fine-tuning {checkpoint.stem}")
     return visual.cpu().eval()
+
+
+def without_conflicts(losses, weights, rng):
+    """The mean of some losses, with PCGrad's gradient in its place (Yu et al. 2020, Alg. 1).
+
+    Every task's gradient loses, for each other task in random order, its component against that one's gradient; the mean of
+    what is left is what `backward` gives to the `weights`.
+    """
+    gradients = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights, retain_graph=True)]) for loss in losses]
+    total = torch.zeros_like(gradients[0])
+    for own in gradients:
+        left = own.clone()
+        for j in rng.permutation(len(gradients)):
+            left -= (left @ gradients[j]).clamp_max(0) / gradients[j].square().sum() * gradients[j]
+        total += left / len(gradients)
+    linear = sum((w * g.reshape(w.shape)).sum() for w, g in zip(weights, total.split([w.numel() for w in weights])))
+    return linear + (sum(losses) / len(losses) - linear).detach()
