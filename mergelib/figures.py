@@ -7,37 +7,7 @@ import seaborn as sns
 
 from .benchmark import load_pictures, load_task
 from .paths import FIGURES, write_atomically
-
-PALETTE = sns.color_palette("colorblind")
-STYLE = {       # every method has the same colour and the same marker in every figure; relatives share a colour
-    "Pre-trained": ("0.45", "_"),
-    "Individual": ("0.15", "*"),
-    "Traditional MTL": ("0.3", "."),
-    "Weight Averaging": (PALETTE[7], "o"),
-    "Task Arithmetic": (PALETTE[1], "s"),
-    "Ties-Merging (paper)": (PALETTE[2], "^"),
-    "Ties-Merging (code)": (PALETTE[8], "v"),
-    "Norm-based lambda (paper)": (PALETTE[5], "P"),
-    "Norm-based lambda (code)": (PALETTE[3], "h"),
-    "DOGE TA (paper)": (PALETTE[9], "d"),
-    "DOGE TA (code)": (PALETTE[4], "X"),
-    "DOGE TA (exact)": (PALETTE[0], "D"),
-    "AdaMerging (paper)": (PALETTE[6], ">"),
-    "AdaMerging (code)": (PALETTE[6], "<"),
-    "AdaMerging (fusionbench)": (PALETTE[6], "p"),
-    "AdaMerging++ (paper)": (PALETTE[6], "H"),
-    "AdaMerging++ (code)": (PALETTE[6], "8"),
-    "AdaMerging++ (fusionbench)": (PALETTE[6], "$+$"),
-    "Task-wise AdaMerging (paper)": (PALETTE[6], "1"),
-    "Task-wise AdaMerging (code)": (PALETTE[6], "2"),
-    "Task-wise AdaMerging (fusionbench)": (PALETTE[6], "3"),
-    "Task-wise AdaMerging++ (paper)": (PALETTE[6], "4"),
-    "Task-wise AdaMerging++ (code)": (PALETTE[6], "|"),
-    "Task-wise AdaMerging++ (fusionbench)": (PALETTE[6], "$t$"),
-    "DOGE AM (paper)": (PALETTE[9], "$p$"),
-    "DOGE AM (code)": (PALETTE[4], "x"),
-    "DOGE AM (exact)": (PALETTE[0], "+"),
-}
+from .style import PALETTE, STYLE
 
 
 def new_figure(width=6.4, height=4.0, **grid):

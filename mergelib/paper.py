@@ -17,6 +17,20 @@ def published(name):
     return pd.read_csv(file)
 
 
+PRINTED = {"Consensus TA": "Consensus Merging", "Norm-based lambda": "Task Arithmetic + layer-wise lambda"}
+
+
+def printed_name(label):
+    """How the papers' tables call a method of ours, "" for what they do not print; readings of a method share a name.
+
+    >>> printed_name("Ties-Merging (code)"), printed_name("Representation Surgery (adamerging)")
+    ('Ties-Merging', '')
+    """
+    name, _, preset = label.removesuffix(")").partition(" (")
+    elsewhere = preset and name in ("Representation Surgery", "Twin-Merging", "WEMoE") and preset != "task-arithmetic"
+    return "" if elsewhere else PRINTED.get(name, name)
+
+
 def published_averages(*names):
     """The printed averages of several tables by method: the first table that has a method counts."""
     found = {}
