@@ -9,7 +9,7 @@ import torch
 
 from .checkpoints import check_compatible, read_state
 from .methods import ENCODER_MATRICES, METHODS, TEST_PICTURES
-from .methods.linear import eta_by_rule, task_arithmetic, weight_average
+from .methods.linear import eta_by_rule, one_of, task_arithmetic, weight_average
 from .progress import progress
 
 OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
@@ -37,7 +37,8 @@ def merge(method, base, experts, preset=None, out_dtype=None, **options):
         _check_suite(spec, settings["suite"], experts)
     known = {**settings, "base": base, "tasks": tuple(experts)}
     if spec.finish:
-        return _call(spec.finish, _merge_below(settings, base, experts), experts, **known)
+        merged, experts = _merge_below(settings, base, experts), {task: _in_fp32(expert) for task, expert in experts.items()}
+        return _call(spec.finish, merged, experts, **{**known, "base": _in_fp32(base)})
     if TEST_PICTURES in spec.needs and settings["others"] != "base":
         raise ValueError(f"{spec.title} learns with the base's tensors where it does not merge, so others can only be 'base'.")
     other, (chosen, rest) = _rule(settings["others"]), _divide(base, settings["keys"])
@@ -70,8 +71,15 @@ def _check_suite(spec, suite, experts):
 
 def _merge_below(settings, base, experts):
     """The merged state dict on which a method builds that is more than one: its option `below` with `below_options`."""
-    data = {"suite": settings["suite"]} if METHODS[settings["below"]].needs != "nothing" else {}
-    return merge(settings["below"], base, experts, **data, **settings["below_options"])
+    below = settings["below"]
+    one_of("below", below, [method for method, spec in METHODS.items() if not spec.per_task and not spec.finish])
+    data = {"suite": settings["suite"]} if METHODS[below].needs != "nothing" else {}
+    return merge(below, base, experts, out_dtype=torch.float32, **data, **settings["below_options"])
+
+
+def _in_fp32(state):
+    """A state dict whose floating-point tensors are fp32."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _divide(base, keys):

@@ -132,3 +132,32 @@ def test_verdicts_are_a_row_per_claim(monkeypatch):
     table = claims.verdicts("a suite")
     assert table[["claim", "verdict", "found"]].values.tolist() == [
         ["water is wet", HOLDS, "seen on a suite"], ["fire is cold", FAILS, "burnt"]]
+
+
+# --- claims judged within one set of experts
+
+def within(**moved):
+    """Averages of every method that the claims name: 50, unless it is among the moved."""
+    names = ["Pre-trained", "Task Arithmetic", "TATR", "TATR zero-shot", "Ties-Merging & TATR", "Ties-Merging (code)", "AWD TA",
+             "Consensus TA", "PCB-Merging (paper)", "PCB-Merging (code)", "TATR positive", "TATR negative",
+             *claims.PRESETS.values()]
+    return pd.Series(50.0, names) + pd.Series(moved, dtype=float).reindex(names, fill_value=0)
+
+
+def test_tatr_is_judged_on_the_published_gap():
+    for gap, verdict in ((1.9, HOLDS), (1.8, DIRECTION), (-0.1, FAILS)):         # 72.8 over 69.1: half is 1.85
+        found, words = judge("TATR is above task arithmetic", all_averages=within(TATR=gap))
+        assert found == verdict and "published +3.7" in words and f"measured {gap:+.1f}" in words
+
+
+def test_the_best_of_the_other_data_free_methods_is_what_doge_must_beat():
+    for gap, verdict in ((3.3, HOLDS), (3.1, DIRECTION), (0.9, FAILS)):     # 80.7 over 76.3: half is 2.2; AWD is 1 up
+        averages = within(**{"AWD TA": 1.0, claims.JUDGED: gap})
+        found, words = judge("DOGE TA is above every other data-free method", all_averages=averages)
+        assert found == verdict and "AWD TA 51.0" in words
+
+
+@pytest.mark.parametrize("positive, verdict", [(-1, HOLDS), (3, DIRECTION), (6, FAILS)])
+def test_signed_parts_must_both_ruin_the_model(positive, verdict):
+    averages = within(**{"TATR positive": positive, "TATR negative": -9, "Task Arithmetic": 5})
+    assert judge("Merging only what agrees", all_averages=averages)[0] == verdict

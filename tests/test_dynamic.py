@@ -49,6 +49,20 @@ def test_what_is_stored_is_more_than_one_model_and_less_than_all(tiny_suite, met
     assert 1 < METHODS[method].stores(tiny_suite.base, 8, **METHODS[method].settings()) < 9
 
 
+@pytest.mark.parametrize("below", ["emr", "twin", "averaging"])
+def test_only_one_state_dict_can_be_built_upon(tiny_suite, below):
+    with pytest.raises(ValueError, match=f"below is '{below}'; it can be 'weight-average', .*'doge-am'"):
+        run(tiny_suite, "surgery", below=below)
+
+
+def test_half_precision_experts_are_built_upon_in_fp32(tiny_suite):
+    def half(state):
+        return {name: tensor.to(torch.bfloat16) for name, tensor in state.items()}
+    experts = {task: half(expert) for task, expert in tiny_suite.experts.items()}
+    model = merge("twin", half(tiny_suite.base), experts, suite=tiny_suite, **FAST["twin"])
+    assert {tensor.dtype for tensor in (*model.shared.values(), *model.exclusive.values())} == {torch.float32}
+
+
 def test_a_mapping_from_task_to_state_dict_is_evaluated_task_by_task(tiny_suite):
     pixels = tiny_suite.pictures("signs", "test")[0]
     assert torch.equal(logits(tiny_suite.experts, tiny_suite, "signs", pixels),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mergelib.evaluate import pack_hits
-from mergelib.experiments import averages, paired_gaps
+from mergelib.experiments import averages, order_kept, paired_gaps
 
 N = 600
 
@@ -88,3 +88,10 @@ def test_seeds_are_averaged_picture_by_picture():
     assert found["gap"] == pytest.approx(100 * mean)
     single = sorted(gap(rows("ours", ours), rows("theirs", theirs))["gap"] for ours in (first, second))
     assert [found["lowest"], found["highest"]] == pytest.approx(single)
+
+
+def test_the_order_is_compared_within_groups_and_where_something_is_published():
+    table = pd.DataFrame({"group": ["a"] * 4 + ["b"] * 3 + ["c"] * 2, "accuracy": [1.0, 2, 3, 9, 5, 4, 3, 1, 2],
+                          "published": [10.0, 20, 30, np.nan, 1, 2, 3, 1, 2]})
+    found = order_kept(table).set_index("group")
+    assert found["tau"].tolist() == [1.0, -1.0] and found["methods"].tolist() == [3, 3]          # two methods are no order

@@ -79,6 +79,11 @@ def test_compression_gives_each_task_its_entries_of_the_sum():
     assert tasks.tolist() == [[14, 12.5, 10, 11], [10, 12.5, 10, 11], [10, 10, 10, 11]]
 
 
+def test_a_task_without_a_mask_number_is_named(base, experts):
+    with pytest.raises(ValueError, match="mask_lam has no number for task-1, task-2. Give one"):
+        merge("consensus-ta", base, experts, mask_lam={"task-0": 0.4})
+
+
 @pytest.mark.parametrize("active, merged", [(1, [4, 2.5, 0, 1]), (2, [0, 2.5, 0, 1]), (3, [0, 0, 0, 1])])
 def test_consensus_keeps_what_enough_tasks_use(active, merged):
     state = {"w": torch.zeros(4)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..evaluate import unpack_hits
 
@@ -42,6 +43,21 @@ def paired_gaps(table, pairs, draws=2000, seed=0):
         low, high = 100 * np.quantile(drawn, (0.025, 0.975))
         rows.append({"method": method, "over": over, "gap": np.mean(seeds), "low": low, "high": high, "lowest": min(seeds),
                      "highest": max(seeds)})
+    return pd.DataFrame(rows)
+
+
+def order_kept(table):
+    """Whether methods stand in the published order: Kendall's tau of measured and published averages within each group.
+
+    `table`: columns group, accuracy, published (nan where a paper prints nothing, and the row does not count). Returns
+    DataFrame of group, methods, tau (1: the same order, -1: the opposite one, 0: no relation) and p, that of a chance at
+    least as strong.
+    """
+    rows = []
+    for name, part in table.dropna(subset=["published"]).groupby("group", sort=False):
+        if len(part) > 2:
+            found = stats.kendalltau(part["accuracy"], part["published"])
+            rows.append({"group": name, "methods": len(part), "tau": found.statistic, "p": found.pvalue})
     return pd.DataFrame(rows)
 
 

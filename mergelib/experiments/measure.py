@@ -11,7 +11,7 @@ from ..checkpoints import CheckpointError
 from ..evaluate import evaluate
 from ..ledger import Ledger
 from ..merge import merge
-from ..methods import METHODS
+from ..methods import METHODS, TEST_PICTURES
 from ..paths import ROOT
 from ..progress import progress
 from ..workers import run_all
@@ -42,11 +42,22 @@ def label(method, preset=""):
     return f"{spec.title} ({preset})" if len(spec.presets) > 1 else spec.title
 
 
+def group(method):
+    """Where a method stands in the tables: by what it needs besides weights, and whether one model comes out."""
+    if method in ROWS:
+        return "no merge"
+    spec = METHODS[method]
+    if spec.per_task or spec.finish:
+        return "more than one model"
+    return {"nothing": "data-free"}.get(spec.needs, "test pictures" if TEST_PICTURES in spec.needs else "training pictures")
+
+
 def measure(experiment, suite, jobs, ledger=None, recompute=False):
     """Accuracy, loss and entropy of every job, from the ledger where they are known, else measured and recorded.
 
-    Returns a DataFrame with a row per job, task and metric: the ledger's columns and `label`. It can be interrupted at any
-    time: what has been measured is on disk. A suite without weights is only read; CheckpointError if something is missing.
+    Returns a DataFrame with a row per job, task and metric: the ledger's columns, `label` and `group`. It can be interrupted
+    at any time: what has been measured is on disk. A suite without weights is only read; CheckpointError if something is
+    missing.
     """
     ledger = Ledger() if ledger is None else ledger
     known = {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)
@@ -62,6 +73,7 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
         known[missing[k]] = _lookup(suite, jobs[missing[k]], ledger)
     table = pd.DataFrame([row for i in range(len(jobs)) for row in known[i]])
     table["label"] = [label(method, preset) for method, preset in zip(table["method"], table["preset"])]
+    table["group"] = [group(method) for method in table["method"]]
     return table
 
 

@@ -34,6 +34,8 @@ def tall_masks(taus, merged_tau, mask_lam, tasks):
 
     `merged_tau`: tau_MT, shape; `mask_lam`: lam_t, one number or a mapping from task to number.
     """
+    if isinstance(mask_lam, dict) and (missing := sorted(set(tasks) - set(mask_lam))):
+        raise ValueError(f"mask_lam has no number for {', '.join(missing)}. Give one number, or one for each task.")
     lams = [mask_lam[task] if isinstance(mask_lam, dict) else mask_lam for task in tasks]
     lams = torch.tensor(lams, device=taus.device).reshape(-1, *[1] * (taus.dim() - 1))
     return taus.abs() > lams * (merged_tau - taus).abs()
