@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from ..evaluate import unpack_hits
+from ..paper import printed_name
 
 
 def averages(table):
@@ -23,12 +24,12 @@ def averages(table):
     return pd.DataFrame(rows)
 
 
-def paired_gaps(table, pairs, draws=2000, seed=0):
+def paired_gaps(table, pairs, published=None, draws=2000, seed=0):
     """Gaps of the average accuracy (points) of pairs of labels: DataFrame of method, over, gap, low, high, lowest, highest.
 
     `table`: rows of `measure`, of one or more fine-tuning seeds; `pairs`: (method, over) labels. Each draw resamples every
     task's pictures, the same ones for both methods and all seeds; low and high are the 2.5 and 97.5 % quantiles. Lowest and
-    highest are the gaps of single seeds.
+    highest are the gaps of single seeds. With `published` (averages by the papers' names) there is also the gap they print.
     Raises ValueError unless both methods were measured once on the same tasks and seeds.
     """
     hits = _hits(table)
@@ -41,8 +42,10 @@ def paired_gaps(table, pairs, draws=2000, seed=0):
         pictures, seeds = _by_picture(gaps), _by_seed(gaps)
         drawn = sum(d[rng.integers(len(d), size=(draws, len(d)))].mean(axis=1) for d in pictures.values()) / len(pictures)
         low, high = 100 * np.quantile(drawn, (0.025, 0.975))
+        printed = {} if published is None else {
+            "published": published.get(printed_name(method), np.nan) - published.get(printed_name(over), np.nan)}
         rows.append({"method": method, "over": over, "gap": np.mean(seeds), "low": low, "high": high, "lowest": min(seeds),
-                     "highest": max(seeds)})
+                     "highest": max(seeds), **printed})
     return pd.DataFrame(rows)
 
 
