@@ -14,7 +14,8 @@ from mergelib.merge import eta_for_mean_lambda, stream
 from mergelib.methods.doge import doge_vectors
 
 LEARNED = [name for name, spec in METHODS.items() if spec.first_pass is coefficients.learn_coefficients]
-FAST = {"doge-am": {"solver_steps": 5}}
+FAST = {"doge-am": {"solver_steps": 5}, "awd-am": {"awd_steps": 5}, "adamerging+++tatr": {"examples": 4},
+        **dict.fromkeys(("concrete-am", "concrete-am-taskwise"), {"mask_steps": 2})}
 
 
 def learn(suite, method="adamerging", experts=None, **options):
