@@ -232,3 +232,19 @@ def task_count(table):
              xticks=sorted(table["size"].unique()), ylim=np.clip(axis.get_ylim(), 0, 100))
     axis.legend(fontsize=7, ncols=2)
     return figure
+
+
+# --- notebook 14 ------------------------------------------------------------------------------------------------------
+
+def models_kept(table):
+    """Accuracy against the models kept (the rebuttal's table): ours with 95 % intervals, hollow circles published."""
+    figure, axis = new_figure(7.2, 4.6)
+    for row in table.itertuples():
+        colour, marker = STYLE[row.label]
+        axis.errorbar(row.kept, row.accuracy, yerr=row.half, color=colour, marker=marker, markersize=7, capsize=2)
+        axis.plot(row.kept, row.published, marker="o", markerfacecolor="none", color="0.4")
+        axis.annotate(row.label, (row.kept, row.accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7)
+    axis.set(xscale="log", xlim=(0.9, 20), xlabel="models kept (1: one model of the experts' size)", ylim=(0, 100),
+             ylabel="average accuracy on eight tasks (%)")
+    axis.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    return figure

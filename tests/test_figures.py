@@ -87,6 +87,8 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
                   "eta", "average accuracy on validation pictures (%)"),
     "main tables": (lambda: figures.main_tables({"main": main_rows(), "fine": main_rows()}),
                     "average accuracy (%)", "method"),
+    "models kept": (lambda: figures.models_kept(main_rows().assign(kept=2.0)[:5]),
+                    "models kept (1: one model of the experts' size)", "average accuracy on eight tasks (%)"),
     "task count": (lambda: figures.task_count(by_label(LABELS[:9], size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
                    "number of merged tasks", "average accuracy on the merged tasks (%)")}
 

@@ -13,7 +13,7 @@ LAMS = LAMBDAS[1:11]
 WIDE_LAMS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0)
 RATIOS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 MASK_LAMS = (0.2, 0.3, 0.4, 0.5, 0.6)
-FEW = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+FEW = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def mask_lams(suite, **how):
@@ -38,7 +38,7 @@ def wide_selection(suite, tried, **how):
         ("tatr-zero-shot", "", "ratio", RATIOS, lam), ("ties+tatr-zero-shot", "", "ratio", RATIOS, ties_lam),
         *(("doge-ties", preset, "lam", FEW, {}) for preset in DOGE),
         *((method, "", "lam", WIDE_LAMS, {}) for method in ("tsv-m", "iso-c", "iso-cts", "knots")),
-        ("wudi", "paper", "lr", (1e-5, 3e-5, 1e-4, 3e-4, 1e-3), {}),
+        ("wudi", "paper", "lr", (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2), {}),
         ("regmean", "", "alpha", (0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0), {}),
         ("tatr", "", "ratio", RATIOS, lam), ("tatr-ntk", "", "ratio", RATIOS, lam),
         ("ties+tatr", "", "ratio", RATIOS, ties_lam)]
