@@ -151,6 +151,17 @@ def test_pcb_as_printed_ranks_by_the_product_of_two_softmaxes():
 
 
 @pytest.mark.parametrize("preset", ["paper", "code"])
+def test_pcb_of_one_task_keeps_its_highest_entries_whole_however_many_there_are(preset):
+    tau = torch.randn(2_000_000, generator=torch.Generator().manual_seed(0))        # its softmax has entries of 1e-12
+    step = merge("pcb", {"w": torch.zeros_like(tau)}, {"a": {"w": tau}}, preset=preset, density=0.1, lam=0.5)["w"]
+    kept = step != 0
+    assert kept.float().mean().item() == pytest.approx(0.1, abs=0.002)
+    if preset == "paper":           # the code clamps the greatest magnitudes first
+        torch.testing.assert_close(step[kept], 0.5 * tau[kept])
+    assert tau[kept].abs().min() >= tau[~kept].abs().max() - 1e-6
+
+
+@pytest.mark.parametrize("preset", ["paper", "code"])
 def test_pcb_survives_a_task_vector_that_is_zero_in_a_tensor(base, experts, preset):
     experts["task-1"]["conv1.weight"] = base["conv1.weight"].clone()
     assert all(torch.isfinite(tensor).all() for tensor in merge("pcb", base, experts, preset=preset).values())

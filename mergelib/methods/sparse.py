@@ -97,9 +97,13 @@ def pcb_scores(whole):
 
 
 def pcb_text_scores(whole):
-    """PCB's scores as printed: softmax(T n(tau_i^2)) sum_j softmax(n(tau_i tau_j)), both over the entries; T x entries."""
+    """PCB's scores as printed: softmax(T n(tau_i^2)) sum_j softmax(n(tau_i tau_j)), both over the entries; T x entries.
+
+    Divided by the greatest of all, which changes no merge: of millions of entries a softmax leaves numbers of 1e-13.
+    """
     intra = (len(whole) * span_norm(whole.square())).softmax(dim=1)
-    return torch.stack([own * span_norm(tau * whole).softmax(dim=1).sum(dim=0) for own, tau in zip(intra, whole)])
+    raw = torch.stack([own * span_norm(tau * whole).softmax(dim=1).sum(dim=0) for own, tau in zip(intra, whole)])
+    return raw / raw.max().clamp_min(torch.finfo(raw.dtype).tiny)
 
 
 def span_norm(rows):
