@@ -10,7 +10,7 @@ from mergelib.evaluate import logits, raw_features
 from mergelib.models import build_clip, normalise_pixels
 
 FAST = {"surgery": {"steps": 20}, "surgery+tatr": {"steps": 5, "below_options": {"examples": 4}},
-        "twin": {"epochs": 3, "split": "train"}, "wemoe": {"steps": 2, "batch": 4}}
+        "twin": {"steps": 3, "split": "train"}, "wemoe": {"steps": 2, "batch": 4}}
 DYNAMIC = [method for method, spec in METHODS.items() if spec.finish]
 
 
@@ -129,7 +129,7 @@ def test_twin_mixes_picture_by_picture(tiny_suite):
 def test_twin_s_router_learns_which_task_a_picture_is_of(tiny_suite):
     pictures = tiny_suite.pictures
     tiny_suite.pictures = lambda task, *where: (pictures(task, *where)[0] // (1 + 3 * (task == "signs")), None)    # dark signs
-    model = run(tiny_suite, "twin", epochs=300, lr=5e-3)
+    model = run(tiny_suite, "twin", steps=300, lr=5e-3)
     with torch.inference_mode():
         pictures = {task: tiny_suite.pictures(task, "train")[0] for task in tiny_suite.tasks}
         features = [raw_features(model.shared, tiny_suite, task, pixels) for task, pixels in pictures.items()]

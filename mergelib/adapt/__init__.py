@@ -129,7 +129,7 @@ METHODS |= {
                               presets=("tatr",), **CLOSING),
     "twin": _built_on("Twin-Merging", "Lu et al. 2024", "Eq. 3 to 6", twin, "labelled validation pictures (of which task)",
                       ("task-arithmetic", "doge-ta"), stores=twin_stores, inference="a router, and a mixture for each picture",
-                      options={"rank_ratio": 0.1, "grid": 10, "epochs": 50, "batch": 1024, "lr": 5e-4, "split": "validation",
+                      options={"rank_ratio": 0.1, "grid": 10, "steps": 2000, "batch": 1024, "lr": 5e-4, "split": "validation",
                                "seed": 0}),
     "wemoe": _built_on("WEMoE", "Tang et al. 2024", "Eq. 5 to 7", wemoe, TEST_PICTURES, ("task-arithmetic", "doge-ta"),
                        stores=wemoe_stores, inference="a router per block, and a mixture of MLPs for each picture",
