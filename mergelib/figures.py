@@ -214,8 +214,7 @@ def main_tables(tables):
             axis.plot(row.published, place, marker="o", markerfacecolor="none", color="0.4")
         axis.set(title=title, xlabel="average accuracy (%)")
     axes[0, 0].set_yticks(range(len(labels)), labels, fontsize=7)
-    axes[0, 0].set(ylabel="method")
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set(ylabel="method", ylim=(len(labels) - 0.4, -0.6))
     return figure
 
 
@@ -238,13 +237,15 @@ def task_count(table):
 
 def models_kept(table):
     """Accuracy against the models kept (the rebuttal's table): ours with 95 % intervals, hollow circles published."""
-    figure, axis = new_figure(7.2, 4.6)
+    figure, axis = new_figure(8.4, 4.4)
     for row in table.itertuples():
         colour, marker = STYLE[row.label]
-        axis.errorbar(row.kept, row.accuracy, yerr=row.half, color=colour, marker=marker, markersize=7, capsize=2)
-        axis.plot(row.kept, row.published, marker="o", markerfacecolor="none", color="0.4")
-        axis.annotate(row.label, (row.kept, row.accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7)
-    axis.set(xscale="log", xlim=(0.9, 20), xlabel="models kept (1: one model of the experts' size)", ylim=(0, 100),
+        axis.plot([row.kept] * 2, [row.accuracy, row.published], color=colour, linewidth=0.7, linestyle=":")
+        axis.plot(row.kept, row.published, marker="o", markerfacecolor="none", color=colour)
+        axis.errorbar(row.kept, row.accuracy, yerr=row.half, color=colour, marker=marker, markersize=9, capsize=2, linestyle="",
+                      label=row.label)
+    axis.set(xscale="log", xlim=(0.9, 9.5), xlabel="models kept (1: one model of the experts' size)", ylim=(0, 100),
              ylabel="average accuracy on eight tasks (%)")
     axis.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -68,6 +68,7 @@ def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
     """Loss of DOGE's objective (row-wise) on some matrices after each solver step, relative to the start.
 
     Columns: solver, tensor, step, loss. Computed afresh (seconds): conjugate gradients up to 32 steps, Adam up to `steps`.
+    Losses have three digits, so that machines that sum in another order draw the same figure.
     """
     names = sorted(name for name in suite.base if re.search(pattern, name))
     rows = []
@@ -81,7 +82,8 @@ def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
             residual = block.dot(block.total(exact([block], gap, steps=count)[0]), True) - gap
             rows.append({"solver": "conjugate gradients", "tensor": name, "step": count,
                          "loss": (residual.square().sum() / gap.square().sum()).item()})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(loss=table["loss"].map(lambda loss: float(f"{loss:.3g}")))
 
 
 def taylor_check(suite, ledger=None, recompute=False):
