@@ -247,5 +247,6 @@ def models_kept(table):
     axis.set(xscale="log", xlim=(0.9, 9.5), xlabel="models kept (1: one model of the experts' size)", ylim=(0, 100),
              ylabel="average accuracy on eight tasks (%)")
     axis.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axis.minorticks_off()
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
