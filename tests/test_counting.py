@@ -71,7 +71,8 @@ def test_methods_that_learn_run_on_the_first_subsets_of_each_size(monkeypatch):
     def measure(experiment, suite, jobs):
         return [(job.method, job.tasks) for job in jobs]
     monkeypatch.setattr("mergelib.experiments.scaling.measure", measure)
-    tried = pd.DataFrame([{"method": method, "preset": preset, "label": label, "option": "lam", "setting": 0.3, "chosen": True}
+    tried = pd.DataFrame([{"method": method, "preset": preset, "label": label, "option": "lam", "setting": 0.3, "fixed": {},
+                           "chosen": True}
                           for method, preset, label in (("task-arithmetic", "", "Task Arithmetic"),
                                                         ("ties", "code", "Ties-Merging (code)"))])
     suite, every = SimpleNamespace(tasks=EIGHT), task_subsets(EIGHT, per_size=4, step=2)
