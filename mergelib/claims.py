@@ -164,8 +164,10 @@ def _signed_parts_harm(e):
     base, arithmetic = e.all_averages["Pre-trained"], e.all_averages["Task Arithmetic"]
     parts = e.all_averages[["TATR positive", "TATR negative"]]
     verdict = HOLDS if parts.max() < base else DIRECTION if parts.max() < arithmetic else FAILS
-    return verdict, (f"published 32.3 and 39.1, pre-trained 48.0; measured {parts.iloc[0]:.1f} and {parts.iloc[1]:.1f}, "
-                     f"pre-trained {base:.1f}, all of it {arithmetic:.1f}")
+    printed = [published_average("tatr_table6_sensitivity", name) for name in parts.index]
+    before = published_average(TATR, "Pre-trained")
+    return verdict, (f"published {printed[0]:.1f} and {printed[1]:.1f}, pre-trained {before:.1f}; measured "
+                     f"{parts.iloc[0]:.1f} and {parts.iloc[1]:.1f}, pre-trained {base:.1f}, all of it {arithmetic:.1f}")
 
 
 def _ties_over_ta(e):

@@ -72,13 +72,15 @@ DOGE = {"options": {"eta": 0.07, "inner_product": "row", "rank_ratio": 1 / 6, "r
 
 AWD_OPTIONS = {"alpha": 0.1, "awd_steps": 300, "awd_lr": 1e-4}
 # DOGE's delta under other methods: eta by the rule, and no mask of its own
-PLUGGED = {"options": {**DOGE["options"], "eta": None, "density": 0.2, "lam": 0.3, "combine": "sum"},
+MASKING = ("mask", "mask_scope", "density")
+PLUGGED = {"options": {**{name: value for name, value in DOGE["options"].items() if name not in MASKING},
+                       "eta": None, "lam": 0.3},
            "presets": {**DOGE["presets"], "code": {"keys": ENCODER_MATRICES}}}
 
 
-def masks_and_models(models):
-    """What a method stores that keeps `models` state dicts and one bit per task and entry: in models of 32-bit numbers."""
-    return lambda base, count, **_: models + count / 32
+def two_and_masks(base, count, **_):
+    """What is stored, in models of 32-bit numbers: the base, one vector, and a bit per task and entry."""
+    return 2 + count / 32
 
 
 METHODS = {
@@ -113,7 +115,8 @@ METHODS = {
                                   options={"ratio": 0.01, "density": 0.2, "lam": 0.3, "combine": "sum"}),
     "doge-ta": Method("DOGE TA", "DOGE", "Eq. 5 to 8, Alg. 1", doge, doge_first_pass, **DOGE),
     "doge-ties": Method("DOGE Ties-Merging", "DOGE", "Sec. 4, Alg. 1", combined,
-                        transforms=((doge_delta, doge_by_rule_pass), (agreeing, ties_first_pass)), **PLUGGED),
+                        transforms=((doge_delta, doge_by_rule_pass), (agreeing, ties_first_pass)),
+                        options={**PLUGGED["options"], "density": 0.2, "combine": "sum"}, presets=PLUGGED["presets"]),
     "tsv-m": Method("TSV-M", "Gargiulo et al. 2025", "Alg. 1", tsv_m, merges=MATRICES, options={"lam": 1.0}),
     # FusionBench's own table has lam 1.5
     "iso-c": Method("Iso-C", "Marczak et al. 2025", "Alg. 1", iso_c, merges=MATRICES, options={"lam": 1.5}),
@@ -126,12 +129,12 @@ METHODS = {
                    options={"solver": "adam", "steps": 300, "lr": 1e-5},
                    presets={"paper": {}, "exact": {"solver": "exact"}}),
     "emr": Method("EMR-Merging", "Huang et al. 2024", "Eq. 2 to 5", emr, emr_first_pass, per_task=True,
-                  inference=ONE_EACH, stores=masks_and_models(2), options={"average": "sum"},
+                  inference=ONE_EACH, stores=two_and_masks, options={"average": "sum"},
                   presets={"paper": {}, "code": {"average": "means"}}),
     "doge-emr": Method("DOGE EMR-Merging", "DOGE", "Sec. 4, Alg. 1", emr, emr_first_pass, per_task=True,
-                       transforms=((doge_delta, doge_by_rule_pass),), inference=ONE_EACH, stores=masks_and_models(2),
+                       transforms=((doge_delta, doge_by_rule_pass),), inference=ONE_EACH, stores=two_and_masks,
                        options={**PLUGGED["options"], "average": "sum"}, presets=PLUGGED["presets"]),
     "tall-compression": Method("TALL compression", "Wang et al. 2024", "Eq. 6", tall_compression, per_task=True,
-                               inference=ONE_EACH, stores=masks_and_models(2),
+                               inference=ONE_EACH, stores=two_and_masks,
                                options={"mask_lam": 0.4}),
 }
