@@ -50,3 +50,37 @@ def published_average(name, method, setting=None):
         raise ValueError(f"{name} has {len(rows)} averages of {method!r}; its methods are {sorted(set(table['method']))}, "
                          f"its settings {sorted(set(table['setting']))}.")
     return float(rows["value"].iloc[0])
+
+
+ROW = ["file", "table", "model", "group", "method", "setting"]      # what tells one printed row from another
+RERUN = {"adamerging_table3_unseen_vit_b32": "doge_table5_unseen_vit_b32",      # AdaMerging's tables, and DOGE's of the same
+         "adamerging_table4_robustness_vit_b32": "doge_table8_robustness_vit_b32"}
+
+
+def printed_rows(*names):
+    """The rows of tables that print scores and their average: `ROW`, printed, recomputed (the mean of the scores), tasks."""
+    scores = pd.concat(published(name).assign(file=name) for name in names).query("unit in ('%', 'x100')")
+    average = scores["task"] == "Avg"
+    tasks = scores[~average].groupby(ROW).agg(recomputed=("value", "mean"), tasks=("task", lambda names: tuple(sorted(names))))
+    return scores[average].rename(columns={"value": "printed"})[[*ROW, "printed"]].join(tasks, on=ROW).dropna()
+
+
+def disagreements(tolerance=0.1):
+    """Printed averages that differ by more than the tolerance from the mean of the values printed beside them.
+
+    Columns: file, method, setting, printed, recomputed, difference. Where every number is rounded to 0.1, rounding alone can
+    make a difference of 0.1 (data/paper/errata.md, section 1).
+    """
+    rows = printed_rows(*sorted(file.stem for kind in ("table", "rebuttal") for file in PAPER.glob(f"*_{kind}*.csv")))
+    rows["difference"] = (rows["printed"] - rows["recomputed"]).round(6)       # 0.1 is 0.1, whatever its binary form
+    return rows.loc[rows["difference"].abs() > tolerance,
+                    ["file", "method", "setting", "printed", "recomputed", "difference"]].reset_index(drop=True)
+
+
+def cross_paper():
+    """The averages that AdaMerging and DOGE print for the same method, setting and tasks, where DOGE ran it anew."""
+    key = ["method", "setting", "tasks"]
+    pairs = [printed_rows(theirs)[[*key, "printed"]].merge(printed_rows(doge)[[*key, "printed"]], on=key)
+             for theirs, doge in RERUN.items()]
+    rows = pd.concat(pairs, ignore_index=True).drop(columns="tasks")
+    return rows.set_axis(["method", "setting", "AdaMerging paper", "DOGE paper"], axis=1)

@@ -48,10 +48,10 @@ LETTERS = {
         "Representation Surgery & TATR zero-shot": "sz"},
     3: {"TSV-M": "ts", "Iso-C": "ic", "Iso-CTS": "is", "WUDI-Merging (paper)": "wp", "WUDI-Merging (exact)": "wx"},
     6: {"AWD AM": "am", "Concrete AM": "ca", "Task-wise Concrete AM": "cw", "Representation Surgery (adamerging)": "sa"},
-    9: {"DOGE Ties-Merging (paper)": "dp", "DOGE EMR-Merging (paper)": "gp"},
+    9: {"DOGE Ties-Merging (paper)": "dp", "DOGE EMR-Merging (paper)": "gp", "DOGE TA with gradients (paper)": "vp"},
     4: {"DOGE Ties-Merging (code)": "dc", "DOGE EMR-Merging (code)": "gc", "Representation Surgery (doge-ta)": "sd",
-        "Twin-Merging (doge-ta)": "td", "WEMoE (doge-ta)": "wd"},
-    0: {"DOGE Ties-Merging (exact)": "dx", "DOGE EMR-Merging (exact)": "gx"},
+        "Twin-Merging (doge-ta)": "td", "WEMoE (doge-ta)": "wd", "DOGE TA with gradients (code)": "vc"},
+    0: {"DOGE Ties-Merging (exact)": "dx", "DOGE EMR-Merging (exact)": "gx", "DOGE TA with gradients (exact)": "vx"},
 }
 STYLE |= {name: (PALETTE[colour] if isinstance(colour, int) else colour, f"${letters}$")
           for colour, names in LETTERS.items() for name, letters in names.items()}

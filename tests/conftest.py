@@ -61,6 +61,6 @@ def tiny_suite(monkeypatch, tmp_path):
     def pictures(task, split, count=None):      # test pictures come without labels: nothing may look at them
         return pixels[task][:count], None if split == "test" else np.arange(len(pixels[task][:count])) % (5 + tasks.index(task))
 
-    return SimpleNamespace(name="tiny", model="tiny", digest="0", tasks=tasks, base=base, experts=experts,
+    return SimpleNamespace(name="tiny", model="tiny", digest="0", condition="clean", tasks=tasks, base=base, experts=experts,
                            heads={task: torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tasks)},
                            pictures=pictures)

@@ -102,9 +102,9 @@ def test_with_more_tasks_than_rank_a_warning_comes_and_no_subspace():
     base, experts = random_checkpoints(tasks=20)
     with pytest.warns(UserWarning, match=r"20 tasks but rank (16|8|5), so no direction can be shared"):
         ours = doge(base, experts, steps=30)
-    theirs = doge(base, experts, steps=30, project=False)
+    theirs = doge(base, experts, steps=30, direction="free")
     assert all(torch.equal(ours[name], theirs[name]) for name in base)
-    assert largest_difference(ours, doge(base, experts, steps=0, project=False)) > 1e-3
+    assert largest_difference(ours, doge(base, experts, steps=0, direction="free")) > 1e-3
 
 
 def test_the_mask_keeps_floor_d_density_plus_one_entries_of_all_merged_tensors():
@@ -229,7 +229,7 @@ def test_a_layer_that_no_expert_touched_stays_the_base_s(base, experts, options,
 @pytest.mark.parametrize("delta", ["universal", "per_task"])
 @EVERY_RUN
 def test_an_expert_that_left_a_layer_alone_has_no_part_in_it(base, experts, options, delta):
-    options = {**options, "delta": delta, "keys": "c_fc", "project": False}     # arbitrary directions would enter it
+    options = {**options, "delta": delta, "keys": "c_fc", "direction": "free"}     # arbitrary directions would enter it
     others = {task: expert for task, expert in experts.items() if task != "task-1"}
     ours = doge(base, frozen(experts, base, ["task-1"]), **options)
     theirs = doge(base, others, **options)

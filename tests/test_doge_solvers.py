@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mergelib import merge
+from mergelib.methods.doge import modification as doge_modification
 from mergelib.methods.subspace import project_out, shared_subspace
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -63,12 +64,14 @@ def dense_projector(tau, ratio=1 / 6, rank=None):
     return identity - u @ u.T
 
 
-def published(taus, inner_product, delta, optimiser, steps):
+def published(taus, inner_product, delta, optimiser, steps, along=False):
     """Eq. 5 to 7 by autograd: delta per tensor, 1 or T x rows x columns."""
     taus = {name: tau.double() for name, tau in taus.items()}
     deltas = {name: torch.zeros(len(tau) if delta == "per_task" else 1, *tau.shape[1:], dtype=torch.float64,
                                 requires_grad=True) for name, tau in taus.items()}
     projectors = {name: dense_projector(tau) for name, tau in taus.items()}
+    if along:
+        projectors = {name: torch.eye(len(out)).double() - out for name, out in projectors.items()}
     optimiser = optimiser(deltas.values())
     for _ in range(steps):
         products = []
@@ -95,26 +98,27 @@ def in_sum(taus, deltas):
             for name, tau in taus.items()}
 
 
-def smallest(taus, inner_product, delta, project=True, damping=0.0):
-    """The smallest delta (all tensors and tasks stacked) with <tau_j, sum_i lam_i delta_i> = gap_j: sum_i lam_i delta_i.
+def smallest(taus, inner_product, delta, direction="orthogonal", damping=0.0, slopes=None):
+    """The smallest delta (all tensors and tasks stacked) with <slope_j, sum_i lam_i delta_i> = gap_j: sum_i lam_i delta_i.
 
     Damped: of the normal equations K a = gap, K + damping * diag(K) is inverted.
     """
     groups = [list(taus)] if inner_product == "global" else [[name] for name in taus]
     return {name: tensor for group in groups
-            for name, tensor in _smallest({name: taus[name].double() for name in group},
-                                          inner_product, delta, project, damping).items()}
+            for name, tensor in _smallest({name: taus[name].double() for name in group}, inner_product, delta, direction,
+                                          damping, slopes or taus).items()}
 
 
-def _smallest(taus, inner_product, delta, project, damping):
+def _smallest(taus, inner_product, delta, direction, damping, slopes):
     equations, gaps, outside, weights = {}, [], {}, {}
     for name, tau in taus.items():
         tasks, rows, columns = tau.shape
-        gap = (tau * (tau - weighted(tau))).sum(dim=2)                              # T x rows
-        matrix = torch.einsum("trc,rs->trsc", tau, torch.eye(rows).double())        # picks tau_j[r] from row r
+        slope = slopes[name].double()
+        gap = (slope * (tau - weighted(tau))).sum(dim=2)                            # T x rows
+        matrix = torch.einsum("trc,rs->trsc", slope, torch.eye(rows).double())      # picks slope_j[r] from row r
         if inner_product != "row":
             gap, matrix = gap.sum(dim=1, keepdim=True), matrix.sum(dim=1, keepdim=True)
-        projector = dense_projector(tau) if project else torch.eye(rows).double()
+        projector = dense_projector(tau) if direction == "orthogonal" else torch.eye(rows).double()
         outside[name] = torch.kron(projector, torch.eye(columns).double())
         lam = coefficients(tau)
         weights[name] = lam if delta == "per_task" else lam.sum()[None]
@@ -168,18 +172,25 @@ def test_adam_is_torch_s_adam_on_the_projected_gradient(inner_product, delta):
 @pytest.mark.parametrize("inner_product, delta", CHOICES)
 def test_gd_is_plain_gradient_descent(inner_product, delta):
     taus = random_taus()
-    ours = modification(taus, inner_product=inner_product, delta=delta, solver="gd", steps=40, lr=0.5)
-    deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.SGD(tensors, lr=0.5), steps=40)
-    assert_same(ours, in_sum(taus, deltas), 1e-5)
+    for direction in ("orthogonal", "along"):
+        ours = modification(taus, inner_product=inner_product, delta=delta, solver="gd", steps=40, lr=0.5, direction=direction)
+        deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.SGD(tensors, lr=0.5), 40,
+                           direction == "along")
+        assert_same(ours, in_sum(taus, deltas), 1e-5)
 
 
-@pytest.mark.parametrize("project", [True, False])
+def test_along_the_subspace_there_is_no_exact_solution():
+    with pytest.raises(ValueError, match="fewer unknowns than equations.*solver='adam'"):
+        modification(random_taus(), direction="along", solver="exact")
+
+
+@pytest.mark.parametrize("direction", ["orthogonal", "free"])
 @pytest.mark.parametrize("inner_product, delta", CHOICES)
-def test_exact_is_the_smallest_solution(inner_product, delta, project):
+def test_exact_is_the_smallest_solution(inner_product, delta, direction):
     taus = random_taus()
-    ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, project=project)
+    ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, direction=direction)
     # Conjugate gradients stop at a residual of 1e-6, these systems' condition adds a factor of ten to a hundred.
-    assert_same(ours, smallest(taus, inner_product, delta, project), 1e-4)
+    assert_same(ours, smallest(taus, inner_product, delta, direction), 1e-4)
 
 
 @pytest.mark.parametrize("damping", [0.01, 0.3])
@@ -205,3 +216,26 @@ def test_masks_meet_every_task_s_own_modification(inner_product, delta, mask):
         masked[name] = torch.einsum("t,trc->rc", coefficients(tau.double()), kept * moved[name])
     ours = modification(taus, inner_product=inner_product, delta=delta, mask=mask, solver="adam", steps=60, lr=1e-3)
     assert_same({name: ours[name] + weighted(tau.double()) for name, tau in taus.items()}, masked, 1e-5)
+
+
+@pytest.mark.parametrize("inner_product", ["row", "tensor"])
+def test_slopes_take_the_place_of_the_gradients(inner_product):
+    """Eq. 4 before the losses' gradients are replaced by task vectors: the same equations with other left sides."""
+    taus, slopes = random_taus(), random_taus(seed=1)
+    for scale in (1, 1e-4):                                               # which does not matter
+        found = {name: doge_modification([(name, tau.double())], ETA, inner_product, solver="exact", steps=200,
+                                         dtype="float64", slopes=scale * slopes[name])[0] for name, tau in taus.items()}
+        assert_same(in_sum(taus, found), smallest(taus, inner_product, "universal", slopes=slopes), 1e-4)
+
+
+def test_uniform_coefficients_are_fitted_and_used():
+    """With eta as every task's coefficient, delta closes the gap of that sum, and that sum is what is merged."""
+    draw = torch.Generator().manual_seed(3)
+    taus = torch.randn(2, 4, 30, generator=draw) * torch.tensor([1.0, 5.0])[:, None, None]      # norms that differ
+    base, experts = {"w": torch.zeros(4, 30)}, [{"w": tau} for tau in taus]
+    merged = merge("doge-ta", base, experts, eta=0.3, uniform=True, inner_product="row", rank_ratio=0, solver="exact",
+                   steps=200)
+    own, reached = (taus * taus).sum(dim=2), (taus * merged["w"]).sum(dim=2)
+    assert (own - reached).abs().max() < 1e-3 * own.max()                # fp32 weights: 1e-7 of sums over 30 products
+    nothing = merge("doge-ta", base, experts, eta=0.3, uniform=True, steps=0)
+    torch.testing.assert_close(nothing["w"], 0.3 * taus.sum(dim=0))

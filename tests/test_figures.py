@@ -1,6 +1,6 @@
 """Do the figures say what they show, in one style, and in the same bytes every time?"""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import IPython.display
 import matplotlib
@@ -11,6 +11,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mergelib import METHODS, figures
+from mergelib.benchmark import load_task
+from mergelib.benchmark.corruptions import CORRUPTIONS
 from mergelib.experiments.measure import ROWS, label
 from mergelib.style import STYLE
 
@@ -27,7 +29,7 @@ def no_open_figures():
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    monkeypatch.setattr(figures.base, "FIGURES", tmp_path)
     return tmp_path
 
 
@@ -68,6 +70,17 @@ def budget():
     return pd.DataFrame({"solver": ["conjugate gradients"] * 2 + ["Adam"] * 2, "steps": [1, 10, 25, 400], "accuracy": 80.0})
 
 
+def ablated(name, kind, kinds):
+    return pd.concat([pd.DataFrame({name: ["nothing", "this part"], kind: value, "accuracy": [50.0, 40.0], "half": 1.0})
+                      for value in kinds])
+
+
+def ranks():
+    numbers = {"ratio": [0.1, 0.3], "accuracy": 50.0, "half": 1.0}
+    return pd.concat([pd.DataFrame({"reading": reading, "direction": direction, **numbers})
+                      for reading in ("code", "exact") for direction in ("orthogonal", "along", "free")])
+
+
 def main_rows():
     return by_label(accuracy=[60.0], half=[1.5], lowest=[58.0], highest=[61.0], published=[80.0])
 
@@ -89,6 +102,25 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
                     "average accuracy (%)", "method"),
     "models kept": (lambda: figures.models_kept(main_rows().assign(kept=2.0)[:5]),
                     "models kept (1: one model of the experts' size)", "average accuracy on eight tasks (%)"),
+    "ablation": (lambda: figures.ablation(ablated("without", "reading", ("code", "exact"))),
+                 "average accuracy on eight tasks (%)", "left out"),
+    "eta": (lambda: figures.eta(by_label(LABELS[-3:], eta=[0.01, 0.1], accuracy=50.0, half=1.0), pd.Series({0.01: 79.5})),
+            "eta", "average accuracy on eight tasks (%)"),
+    "rank": (lambda: figures.rank(ranks(), pd.DataFrame({"bases": [0.2, 0.5]}, index=[0.1, 0.3])),
+             "rank ratio of the shared subspace", "average accuracy on eight tasks (%)"),
+    "directions": (lambda: figures.directions(pd.DataFrame({"orthogonal": 50.0, "along": 40.0, "free": 45.0}, index=TASKS)),
+                   "", "accuracy (%)"),
+    "components": (lambda: figures.component_bars(pd.DataFrame({"base": 50.0, "TATR": 40.0}, index=TASKS)), "", "accuracy (%)"),
+    "changes": (lambda: figures.changes(ablated("change", "chosen", ("as released", "anew"))),
+                "average accuracy on eight tasks (%)", None),
+    "sensitivity": (lambda: figures.sensitivity(pd.DataFrame(1e-7, columns=TASKS, index=["a", "b"])),
+                    "tensor, from the input to the output", "mean sensitivity of an entry"),
+    "trust": (lambda: figures.trust(pd.DataFrame({"exemplars": [1, 8], "accuracy": 50.0, "half": 1.0}),
+                                    by_label(("TATR", "TATR zero-shot"), ratio=[0.0, 0.01], accuracy=50.0, half=1.0), 51.0),
+              "exemplars per task", "average accuracy on eight tasks (%)"),
+    "entropy groups": (lambda: figures.entropy_groups(pd.DataFrame({"loss": [0.1, 1.0]}, index=[0.0, 0.1]),
+                                                      pd.Series(0.5, index=[*TASKS, "all tasks"])),
+                       "entropy from (nats)", "mean loss (nats)"),
     "task count": (lambda: figures.task_count(by_label(LABELS[:9], size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0])),
                    "number of merged tasks", "average accuracy on the merged tasks (%)")}
 
@@ -97,9 +129,9 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
 def test_axes_say_what_they_show(name):
     draw, xlabel, ylabel = FIGURES[name]
     axis = draw().axes[0]
-    assert (axis.get_xlabel(), axis.get_ylabel()) == (xlabel, ylabel)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == (xlabel, ylabel or "")
     for said, ticks in ((xlabel, axis.get_xticklabels()), (ylabel, axis.get_yticklabels())):
-        assert said or [tick.get_text() for tick in ticks] == TASKS
+        assert said or said is None or [tick.get_text() for tick in ticks] == TASKS
 
 
 def test_the_taylor_check_has_a_panel_per_task():
@@ -119,21 +151,78 @@ def test_the_main_tables_have_a_panel_per_tower_and_a_row_per_method():
 
 def pictures_of_their_label(name, split, count):
     """Stands in for `load_pictures`: every picture is filled with the number of its class."""
-    labels = np.arange(count) % len(figures.load_task(name).classes)
+    labels = np.arange(count) % len(load_task(name).classes)
     return np.broadcast_to(labels[:, None, None, None], (count, 32, 32, 3)).astype(np.uint8), labels
 
 
 def test_a_contact_sheet_names_every_class(monkeypatch):
-    monkeypatch.setattr(figures, "load_pictures", pictures_of_their_label)
+    monkeypatch.setattr(figures.early, "load_pictures", pictures_of_their_label)
     titles = [axis.get_title().split() for axis in figures.contact_sheet("dice", columns=5).axes]
-    assert [title for title in titles if title] == [name.split() for name in figures.load_task("dice").classes]
+    assert [title for title in titles if title] == [name.split() for name in load_task("dice").classes]
 
 
 def test_the_overview_has_a_row_of_different_classes_per_task(monkeypatch):
-    monkeypatch.setattr(figures, "load_pictures", pictures_of_their_label)
+    monkeypatch.setattr(figures.early, "load_pictures", pictures_of_their_label)
     axes = figures.overview(["dice", "signs"], columns=8).axes
     shown = [int(axis.images[0].get_array()[0, 0, 0]) for axis in axes]
     assert len(shown) == 16 and len(set(shown[:8])) == len(set(shown[8:])) == 8
+
+
+def test_landscapes_mark_the_three_corners_and_the_base():
+    grid = {"x": [0.0, 0.0, 1.0, 1.0], "y": [0.0, 1.0] * 2, "loss": [1.0, 2.0, 3.0, 4.0]}
+    points = pd.concat([pd.DataFrame({"title": title, **grid}) for title in ("a", "b")])
+    figure = figures.landscapes(points, pd.DataFrame({"title": ["a", "b"], "x": [0.1, 0.2], "y": [0.3, 0.4]}))
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    for axis, title, place in zip(panels, "ab", [(0.1, 0.3), (0.2, 0.4)], strict=True):
+        found = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines}
+        assert axis.get_title() == title
+        assert found == {"orthogonal": (0, 0), "positive": (1, 0), "negative": (0, 1), "base": place}
+
+
+def test_severities_have_a_panel_for_each_corruption_and_definition():
+    places = product(LABELS[:2], ("cifar", "imagenet"), CORRUPTIONS, (5, 0, 3))
+    rows = [{"label": label, "definition": definition, "corruption": name, "severity": severity, "accuracy": 90.0 - severity}
+            for label, definition, name, severity in places]
+    figure = figures.severities(pd.DataFrame(rows))
+    assert [axis.get_title() for axis in figure.axes[:7]] == [*CORRUPTIONS] and len(figure.axes) == 14
+    for axis in figure.axes:
+        for container in axis.containers:
+            assert container.lines[0].get_xdata().tolist() == [0, 3, 5]
+            assert container.lines[0].get_ydata().tolist() == [90, 87, 85]
+    assert figure.axes[0].get_ylabel() == "accuracy (%), cifar" and figure.axes[7].get_ylabel() == "accuracy (%), imagenet"
+
+
+def test_unseen_tasks_have_a_panel_per_split_and_a_point_per_method():
+    table = pd.DataFrame({("seen", "accuracy"): [50.0, 60.0], ("seen", "half"): 1.0, ("unseen", "accuracy"): [40.0, 30.0],
+                          ("unseen", "half"): 1.0}, index=["Pre-trained", "Task Arithmetic"])
+    figure = figures.unseen({"first": table, "second": table})
+    assert [axis.get_title() for axis in figure.axes] == ["first", "second"]
+    points = [(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in figure.axes[0].containers]
+    assert points == [(50, 40), (60, 30)]
+
+
+def test_coefficients_have_a_panel_per_method():
+    paths = pd.concat([pd.DataFrame({"label": name, "task": task, "step": [0, 10], "lam": [0.3, 0.4]})
+                       for name in LABELS[:2] for task in TASKS])
+    assert [axis.get_title() for axis in figures.coefficient_paths(paths).axes] == LABELS[:2]
+    heats = pd.concat([pd.DataFrame({"label": name, "task": task, "tensor": ["0.a", "1.a"], "lam": [0.3, 0.4]})
+                       for name in LABELS[:2] for task in TASKS])
+    figure = figures.coefficient_heat(heats)
+    assert [axis.get_title() for axis in figure.axes[:2]] == LABELS[:2]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == TASKS
+
+
+def test_the_corrupted_pictures_are_those_of_their_row_and_column(monkeypatch):
+    def corrupted(task, split, condition):
+        asked.append((task, condition))
+        return np.ones((4, 32, 32, 3), np.uint8), None
+    asked = []
+    monkeypatch.setattr(figures.late, "load_pictures", lambda task, split: (np.zeros((4, 32, 32, 3), np.uint8), None))
+    monkeypatch.setattr(figures.late, "load_corrupted", corrupted)
+    figure = figures.corrupted(("signs", "dice"), "cifar")
+    assert len(figure.axes) == 8 * 6 and len(asked) == 7 * 6
+    assert asked[:6] == [(task, f"motion blur {severity} cifar") for task in ("signs", "dice") for severity in (1, 3, 5)]
+    assert [axis.images[0].get_array().max() for axis in figure.axes] == [0] * 6 + [1] * 42
 
 
 # --- one style

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mergelib import published
-from mergelib.paper import published_average, published_averages
+from mergelib.paper import RERUN, cross_paper, disagreements, printed_rows, published_average, published_averages
 from mergelib.paths import PAPER
 
 COLUMNS = ["paper", "table", "model", "method", "group", "setting", "task", "metric", "value", "unit"]
@@ -70,3 +70,40 @@ def test_the_errata_recompute_averages_rightly(name, method, setting, printed, r
 def test_the_first_table_that_has_a_method_counts():
     found = published_averages("doge_table1_vit_b32", "adamerging_table1_vit_b32")
     assert found["Individual"] == 90.8 and found["Task-wise AdaMerging"] == 71.1         # AdaMerging prints 90.5
+
+
+def errata(first):
+    """The rows of the table of errata.md whose header starts with this cell, as lists of texts."""
+    _, _, rest = (PAPER / "errata.md").read_text().partition(f"\n| {first} |")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in rest.partition("\n\n")[0].split("\n")[2:]]
+
+
+def test_the_averages_that_disagree_are_those_of_the_errata():
+    listed = sorted((row[0], row[3], row[4], *map(float, row[5:8])) for row in errata("file"))
+    found = sorted(disagreements(0.06).assign(file=lambda table: table["file"] + ".csv").itertuples(index=False, name=None))
+    assert [row[:4] for row in found] == [row[:4] for row in listed] and len(listed) == 25
+    for column in (4, 5):           # given there to two decimals
+        assert [row[column] for row in found] == pytest.approx([row[column] for row in listed], rel=0, abs=0.00501)
+
+
+def test_the_averages_beyond_rounding_are_those_of_the_errata():
+    wrong = sorted((row[0].removesuffix(".csv"), row[3]) for row in errata("file") if row[8] == "**not rounding**")
+    assert sorted(zip(disagreements()["file"], disagreements()["method"])) == wrong and len(wrong) == 8
+
+
+def test_every_printed_average_is_recomputed_once():
+    rows = printed_rows(*TABLES)
+    assert f"{len(rows)} rows have per-task values and a printed average" in (PAPER / "errata.md").read_text()
+    assert not rows.duplicated(["file", "table", "method", "setting"]).any() and rows["tasks"].map(len).between(2, 8).all()
+
+
+def test_a_difference_of_the_tolerance_does_not_count():
+    assert len(disagreements(0.4125)) == 1 and len(disagreements(0.4124)) == 4      # Traditional MTL on ViT-L/14, three times
+    assert len(disagreements(2.5)) == 0                                             # 51.1 - 48.6 is 2.5 and 1e-15
+
+
+def test_the_baselines_that_two_papers_print_differently_are_those_of_the_errata():
+    listed = sorted((row[1], row[2].removesuffix(" average"), float(row[3]), float(row[4])) for row in errata("table pair"))
+    found = cross_paper()
+    assert list(found.columns) == ["method", "setting", "AdaMerging paper", "DOGE paper"]
+    assert sorted(found.itertuples(index=False, name=None)) == listed and len(RERUN) == 2

@@ -1,7 +1,7 @@
 """Which quantities need data or a running model? Gradients, coefficients, masks and routers, and the methods made of them."""
 
 from ..methods import AWD_OPTIONS, ENCODER_MATRICES, EXEMPLARS, METHODS, TEST_PICTURES, TRAINING_PICTURES, Method
-from ..methods.doge import doge_by_rule_pass, doge_delta
+from ..methods.doge import doge, doge_by_rule_pass, doge_delta
 from ..methods.learned import awd_first_pass, disentangled
 from ..methods.linear import task_arithmetic, weighted
 from ..methods.ties import agreeing, combined, ties_first_pass
@@ -10,12 +10,13 @@ from .coefficients import learn_coefficients
 from .concrete import learn_mask, masked
 from .gradients import loss_gradient
 from .routed import twin, twin_stores, wemoe, wemoe_stores
-from .statistics import fisher, fisher_pass, regmean, regmean_pass, tatr_pass, ties_tatr_pass
+from .statistics import doge_gradient_pass, fisher, fisher_pass, regmean, regmean_pass, tatr_pass, ties_tatr_pass
 from .surgery import surgery, surgery_stores
 
 __all__ = ["learn_coefficients", "loss_gradient"]
 
-LEARNING = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0}
+LEARNING = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0,
+            "path": None}
 RELEASED = {"clamp": True, "batch": 32}          # AdaMerging's own repository: two batches of 16 in each step
 FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16}
 DOGE_OPTIONS = METHODS["doge-ta"].options
@@ -38,6 +39,9 @@ METHODS |= {
     "tatr-positive": _tatr("TATR positive", "positive"),
     "tatr-negative": _tatr("TATR negative", "negative"),
     "tatr-ntk": _tatr("TATR ntk", "ntk"),
+    # Eq. 4 as it stands before Eq. 5 puts task vectors in the gradients' place
+    "doge-gradients": Method("DOGE TA with gradients", "DOGE", "Eq. 4, rebuttal", doge, doge_gradient_pass, needs=EXEMPLARS,
+                             options={**DOGE_OPTIONS, "examples": 128}, presets=METHODS["doge-ta"].presets),
     "ties+tatr": Method("Ties-Merging & TATR", "TATR", "Eq. 11", combined, transforms=((agreeing_inside, ties_tatr_pass),),
                         needs=EXEMPLARS,
                         options={"ratio": 0.01, "examples": 128, "density": 0.2, "lam": 0.3, "combine": "sum"}),

@@ -15,22 +15,34 @@ from ..paths import CACHE
 from ..training import Recipe, constant, fit
 
 PICTURES = 128      # at most so many go through the tower together, however many tasks there are
+EVERY = 10          # steps from one look at the coefficients to the next
 
 
 def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=False, init=0.3, steps=500, batch=16, lr=1e-3,
-                       split="test", seed=0):
+                       split="test", seed=0,
+                       path=None):
     """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Sec. 3.2).
 
     `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
     `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and
     tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
-    task; `clamp` holds them in [0, 1]. Can be killed and resumes. Raises ValueError for another network's base.
+    task; `clamp` holds them in [0, 1]. A dict `path` receives by tensor the coefficients every `EVERY` steps, T each time. Can
+    be killed and resumes. Raises ValueError for another network's base.
     """
-    model = Coefficients(tensors(), len(tasks), granularity, clamp, init)
+    model = Coefficients(tensors(), len(tasks), granularity, clamp, init, steps)
     losses_of = entropies(base, tasks, suite, batch, split)
     recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
     identity = merged_identity(model.tensors, suite, recipe, granularity, clamp, init, split, tasks)
-    learn(model, lambda step, rng: summed_loss(model(), losses_of(rng)), recipe, identity, "learning coefficients")
+
+    def loss_of(step, rng):
+        model.note(step)
+        return summed_loss(model(), losses_of(rng))
+
+    learn(model, loss_of, recipe, identity, "learning coefficients")
+    model.note(steps)
+    if path is not None:
+        names = [name for name, _, _ in model.tensors]
+        path |= dict(zip(names, model.path.expand(-1, -1, len(names)).unbind(2)))
     return {"each": {name: {"coefficients": lam.detach()} for name, lam in model.by_tensor().items()}}
 
 
@@ -74,12 +86,18 @@ def draw(pool, count, key):
 class Coefficients(nn.Module):
     """The learned lam (T x tensors, or T x 1) of a checkpoint's tensors; calling it gives the merged tensors by name."""
 
-    def __init__(self, tensors, count, granularity="layer", clamp=False, init=0.3):
+    def __init__(self, tensors, count, granularity="layer", clamp=False, init=0.3, steps=0):
         super().__init__()
         one_of("granularity", granularity, ("layer", "task"))
         self.tensors, self.clamp = list(tensors), clamp
         self.lam = nn.Parameter(torch.full((count, len(self.tensors) if granularity == "layer" else 1), float(init),
                                            device=self.tensors[0][1].device))
+        self.register_buffer("path", self.lam.new_full((steps // EVERY + 1, *self.lam.shape), init))
+
+    def note(self, step):
+        """Keep the coefficients of every `EVERY`th step; they are part of what survives being killed."""
+        if step % EVERY == 0:
+            self.path[step // EVERY] = self.lam.detach().clamp(0, 1) if self.clamp else self.lam.detach()
 
     def by_tensor(self):
         """The T coefficients of each tensor, by name."""
@@ -127,7 +145,8 @@ def merged_identity(tensors, suite, *settings):
     Checkpoints are told apart by the sizes of their tensors to four digits, which do not depend on the order of a sum.
     """
     sizes = [(name, f"{theta_0.norm():.4g}", [f"{tau.norm():.4g}" for tau in taus]) for name, theta_0, taus in tensors]
-    return hashlib.sha256(repr([sizes, suite.name, suite.model, suite.digest, *settings]).encode()).hexdigest()[:16]
+    where = (suite.name, suite.model, suite.digest, suite.condition)
+    return hashlib.sha256(repr([sizes, *where, *settings]).encode()).hexdigest()[:16]
 
 
 def sizes_of(merged, experts):

@@ -1,9 +1,11 @@
-"""Which merges weigh the experts by what their training data say? Fisher merging, RegMean and TATR's trust region."""
+"""Which merges look at training data? Fisher merging, RegMean, TATR's trust region, and DOGE with the losses' gradients."""
 
 from unittest.mock import patch
 
 import torch
 
+from ..methods.doge import doge_first_pass
+from ..methods.linear import one_of
 from ..methods.ties import ties_first_pass
 from ..methods.trust import as_options, omega, trust_region
 from ..models import normalise_pixels
@@ -111,3 +113,18 @@ def tatr_pass(tensors, base, tasks, suite, form="gradient", ratio=0.01, examples
 def ties_tatr_pass(tensors, base, tasks, suite, density=0.2, ratio=0.01, examples=128):
     """First pass of `agreeing_inside`: both judge the task vectors as they are."""
     return {**ties_first_pass(tensors, density), **tatr_pass(tensors, base, tasks, suite, ratio=ratio, examples=examples)}
+
+
+# --- DOGE before its approximation ------------------------------------------------------------------------------------
+
+def doge_gradient_pass(tensors, base, tasks, suite, examples=128, inner_product="row", **switches):
+    """First pass of DOGE TA with the losses' gradients at the base (DOGE Eq. 4) where Eq. 5 has minus the task vectors.
+
+    From the first `examples` labelled training pictures of each task. The signs and the scale of gradients do not matter to
+    the solution. Raises ValueError for `inner_product="global"`, which knows no tensor's own slopes.
+    """
+    one_of("inner_product", inner_product, ("row", "tensor"))
+    found = [loss_gradient(base, suite, task, "train", examples) for task in progress(tasks, "measuring gradients", delay=2)]
+    slopes = {name: {"slopes": torch.stack([gradients[name] for gradients in found])}
+              for name, _, _ in tensors() if name in found[0]}
+    return {**doge_first_pass(tensors, **switches), "each": slopes}

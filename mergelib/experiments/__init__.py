@@ -1,13 +1,29 @@
 """Which measurements does a table or figure need? Each experiment declares them, asks the ledger, returns a tidy table."""
 
+from .ablation import (
+    ablation,
+    changed,
+    chosen_etas,
+    eta_rows,
+    explained,
+    gradient_rows,
+    lambda_rows,
+    per_task_rows,
+    printed_ablation,
+    rank_rows,
+)
 from .cost import inference_ratios, models_kept
 from .gaps import averages, order_kept, paired_gaps
+from .learning import HEATS, PATHS, coefficients, entropy_and_loss
 from .measure import Job, accuracy_table, measure, reference_rows, spot_check
 from .regime import regime_table, regime_verdict
+from .robustness import FOUR, adapted, by_condition, robustness
 from .scaling import by_task_count, learned_task_count, lower_start, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
 from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
 from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, wide_selection
+from .trust import exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
+from .unseen import UNSEEN, seen_and_unseen, unseen_rows
 from .vectors import (
     conflict_losses,
     conflict_matrix,
@@ -18,9 +34,13 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["accuracy_table", "averages", "budget_averages", "built_rows", "by_task_count", "chosen_jobs", "chosen_rows",
-           "conflict_losses", "conflict_matrix", "damping_sweep", "DOGE", "inference_ratios", "Job", "lambda_sweep",
-           "learned_rows", "learned_task_count", "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure",
-           "models_kept", "order_kept", "other_rows", "paired_gaps", "reference_rows", "regime_table", "regime_verdict",
-           "selection", "setting", "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares",
-           "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check", "wide_selection"]
+__all__ = ["ablation", "accuracy_table", "adapted", "averages", "budget_averages", "built_rows", "by_condition",
+           "by_task_count", "changed", "chosen_etas", "chosen_jobs", "chosen_rows", "coefficients", "conflict_losses",
+           "conflict_matrix", "damping_sweep", "DOGE", "entropy_and_loss", "eta_rows", "exemplar_rows", "explained",
+           "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep",
+           "landscapes", "layer_sensitivity", "learned_rows", "learned_task_count", "literal_eta_rows", "lower_start",
+           "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows", "paired_gaps", "PATHS",
+           "per_task_rows", "printed_ablation", "rank_rows", "ratio_rows", "reference_rows", "regime_table", "regime_verdict",
+           "robustness", "seen_and_unseen", "selection", "setting", "solver_budget", "solver_losses", "spot_check",
+           "step_lengths", "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check",
+           "UNSEEN", "unseen_rows", "wide_selection"]

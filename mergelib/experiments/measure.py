@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ class Job:
     tasks: tuple | None = None       # merged; None means all of the suite's
     on: tuple | None = None          # evaluated; None means those merged
     split: str = "test"
+    conditions: tuple = ("clean",)   # of the test pictures; what learns on these learns under each condition anew
 
 
 def label(method, preset=""):
@@ -83,16 +85,16 @@ def reference_rows(suite, **how):
 
 
 def ledger_rows(suite, job):
-    """The ledger keys of one job: a dict per task and metric."""
+    """The ledger keys of one job: a dict per condition, task and metric."""
     merged, version = job.tasks or suite.tasks, 1 if job.method in ROWS else METHODS[job.method].version
     if job.method == "pretrained":
         merged = ()
-    for task in job.on or job.tasks or suite.tasks:
+    for condition, task in product(job.conditions, job.on or job.tasks or suite.tasks):
         tasks = "+".join((task,) if job.method == "individual" else merged)
         for metric in METRICS:
             yield {"suite": suite.name, "model": suite.model, "seed": suite.seed, "zoo": suite.digest,
                    "method": job.method, "preset": job.preset, "options": job.options, "tasks": tasks, "task": task,
-                   "split": job.split, "condition": "clean", "metric": metric, "version": version}
+                   "split": job.split, "condition": condition, "metric": metric, "version": version}
 
 
 def _lookup(suite, job, ledger):
@@ -102,21 +104,29 @@ def _lookup(suite, job, ledger):
 
 
 def _measure_job(suite, job):
-    """Merge, evaluate, and give the ledger rows."""
-    start = time.perf_counter()
+    """Merge, evaluate under each condition, and give the ledger rows."""
+    found, learns = {}, job.method not in ROWS and TEST_PICTURES in METHODS[job.method].needs
+    for condition in job.conditions:
+        under = suite.under(condition)
+        if learns or not found:
+            start = time.perf_counter()
+            models = _models(under, job)
+            seconds = round(time.perf_counter() - start, 2)
+        for task in job.on or job.tasks or suite.tasks:
+            found[condition, task] = evaluate(models(task), under, [task], job.split, hits=True).iloc[0]
+    rows = [(row, found[row["condition"], row["task"]]) for row in ledger_rows(suite, job)]
+    return [{**row, "value": round(float(numbers[row["metric"]]), 6), "count": int(numbers["n"]), "seconds": seconds,
+             "hits": numbers["hits"] if row["metric"] == "accuracy" else ""} for row, numbers in rows]
+
+
+def _models(suite, job):
+    """A function from a task to the model of a job that is evaluated on it."""
+    if job.method in ROWS:
+        return lambda task: {"pretrained": suite.base, **suite.joint}.get(job.method) or suite.experts[task]
     part = suite.subset(job.tasks or suite.tasks)
-    if job.method not in ROWS:
-        data = {"suite": part} if _needs_data(job.method) else {}
-        state = merge(job.method, part.base, part.experts, preset=job.preset or None, **data, **job.options)
-    seconds = round(time.perf_counter() - start, 2)
-    found = {}
-    for task in job.on or part.tasks:
-        if job.method in ROWS:
-            state = {"pretrained": suite.base, **suite.joint}.get(job.method) or suite.experts[task]
-        found[task] = evaluate(state, suite, [task], job.split, hits=True).iloc[0]
-    return [{**row, "value": round(float(found[row["task"]][row["metric"]]), 6), "count": int(found[row["task"]]["n"]),
-             "seconds": seconds, "hits": found[row["task"]]["hits"] if row["metric"] == "accuracy" else ""}
-            for row in ledger_rows(suite, job)]
+    data = {"suite": part} if _needs_data(job.method) else {}
+    merged = merge(job.method, part.base, part.experts, preset=job.preset or None, **data, **job.options)
+    return lambda task: merged
 
 
 def accuracy_table(table):
@@ -154,4 +164,5 @@ def _needs_data(method):
 def _job_of(row):
     """The job that gives one row of the ledger."""
     merged = tuple(row["tasks"].split("+")) if row["tasks"] else None
-    return Job(row["method"], row["preset"], json.loads(row["options"]), merged, (row["task"],), row["split"])
+    return Job(row["method"], row["preset"], json.loads(row["options"]), merged, (row["task"],), row["split"],
+               (row["condition"],))

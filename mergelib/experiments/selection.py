@@ -18,13 +18,13 @@ GRIDS = (        # what is tried on the validation pictures: method, preset, opt
 )
 
 
-def selection(suite, **how):
+def selection(suite, tasks=None, **how):
     """The one hyper-parameter of each of notebook 05's methods on the validation pictures: see `choose`."""
-    return choose("selection", suite, [(*grid, {}) for grid in GRIDS], **how)
+    return choose("selection", suite, [(*grid, {}) for grid in GRIDS], tasks, **how)
 
 
-def choose(experiment, suite, grids, **how):
-    """Methods' hyper-parameters on the validation pictures: DataFrame of all that was tried.
+def choose(experiment, suite, grids, tasks=None, **how):
+    """Methods' hyper-parameters on the validation pictures of the merged `tasks`, default all: DataFrame of all that was tried.
 
     `grids`: (method, preset, option, values, fixed options). Columns: method, preset, label, option, setting, fixed, accuracy
     (mean over tasks, fraction), chosen (the best of its method).
@@ -32,7 +32,7 @@ def choose(experiment, suite, grids, **how):
     tried = pd.DataFrame([{"method": method, "preset": preset, "label": label(method, preset), "option": option,
                            "setting": value, "fixed": fixed}
                           for method, preset, option, values, fixed in grids for value in values])
-    jobs = _jobs(tried, split="validation")
+    jobs = _jobs(tried, tasks=tasks, split="validation")
     table = measure(experiment, suite, jobs, **how).query("metric == 'accuracy'")
     tried["accuracy"] = table["value"].to_numpy().reshape(len(jobs), -1).mean(axis=1)
     tried["chosen"] = tried.groupby(["method", "preset"])["accuracy"].transform("idxmax") == tried.index

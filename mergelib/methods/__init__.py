@@ -63,7 +63,7 @@ MATRICES = "matrices; the mean of the rest"
 ONE_EACH = "the task's model, made when its name is known"
 TIES_OPTIONS = {"density": 0.2, "lam": 1.0, "combine": "mean"}
 TIES_PRESETS = {"paper": {"combine": "mean", "lam": 1.0}, "code": {"combine": "sum", "lam": 0.3}}
-DOGE = {"options": {"eta": 0.07, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix", "project": True,
+DOGE = {"options": {"eta": 0.07, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix", "direction": "orthogonal",
                     "delta": "universal", "mask": "none", "mask_scope": "global", "density": 0.3, "solver": "adam",
                     "steps": 400, "lr": 1e-4, "damping": 0.0, "project_after": False, "dtype": "float32"},
         "presets": {"paper": {"inner_product": "tensor"},
@@ -113,7 +113,8 @@ METHODS = {
     "ties+tatr-zero-shot": Method("Ties-Merging & TATR zero-shot", "TATR", "Sec. 5", combined,
                                   transforms=((agreeing_inside, ties_zero_shot_pass),),
                                   options={"ratio": 0.01, "density": 0.2, "lam": 0.3, "combine": "sum"}),
-    "doge-ta": Method("DOGE TA", "DOGE", "Eq. 5 to 8, Alg. 1", doge, doge_first_pass, **DOGE),
+    "doge-ta": Method("DOGE TA", "DOGE", "Eq. 5 to 8, Alg. 1", doge, doge_first_pass,
+                      options={**DOGE["options"], "uniform": False}, presets=DOGE["presets"]),
     "doge-ties": Method("DOGE Ties-Merging", "DOGE", "Sec. 4, Alg. 1", combined,
                         transforms=((doge_delta, doge_by_rule_pass), (agreeing, ties_first_pass)),
                         options={**PLUGGED["options"], "density": 0.2, "combine": "sum"}, presets=PLUGGED["presets"]),

@@ -5,18 +5,18 @@ import warnings
 
 import torch
 
-from .linear import eta_by_rule, flat, norm_coefficients, one_of, weighted
+from .linear import coefficients_of, eta_by_rule, one_of, weighted
 from .solvers import Block, solve
 from .subspace import as_matrices, shared_subspace
 from .ties import global_thresholds, large, magnitude_threshold
 
 
-def doge(theta_0, taus, eta=0.07, **options):
+def doge(theta_0, taus, eta=0.07, uniform=False, **options):
     """DOGE TA (DOGE Alg. 1): theta_0 + sum_i lam_i tau'_i, lam_i = eta / ||tau_i||, tau'_i from `doge_vectors`.
 
-    `theta_0`: any shape; `taus`: T x that shape, fp32. Returns a tensor of theta_0's shape.
+    `theta_0`: any shape; `taus`: T x that shape, fp32. `uniform`: eta is every task's coefficient. Returns theta_0's shape.
     """
-    return weighted(theta_0, doge_vectors(taus, eta=eta, **options), norm_coefficients(flat(taus).norm(dim=1), eta))
+    return weighted(theta_0, doge_vectors(taus, eta=eta, uniform=uniform, **options), coefficients_of(taus, eta, uniform))
 
 
 def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,
@@ -39,20 +39,29 @@ def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="te
     return updated * large(judged, thresholds)
 
 
-def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", project=True, solver="adam",
-                 steps=400, lr=1e-4, damping=0.0, project_after=False, delta="universal", dtype="float32"):
+def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", direction="orthogonal", solver="adam",
+                 steps=400, lr=1e-4, damping=0.0, project_after=False, delta="universal", dtype="float32", uniform=False,
+                 slopes=None):
     """DOGE's delta per tensor: 1 x its shape, or T x its shape for `delta="per_task"`.
 
-    `named`: list of (name, taus); more than one only for `inner_product="global"`. `project=False` leaves the subspace
-    out (the ablation); `rank_ratio`, `rank`: see `shared_subspace`; the rest: see `solvers.solve`.
+    `named`: list of (name, taus); more than one only for `inner_product="global"`. `direction`: where delta may go,
+    "orthogonal" to the shared subspace, "along" it, or "free" (without one); `rank_ratio`, `rank`: see `shared_subspace`.
+    `slopes`: T x shape, what stands in Eq. 5 for the losses' gradients, default the task vectors. The rest: see
+    `solvers.solve` and `coefficients_of`.
     """
     one_of("delta", delta, ("universal", "per_task"))
     one_of("dtype", dtype, ("float32", "float64"))
+    one_of("direction", direction, ("orthogonal", "along", "free"))
+    if direction == "along" and solver == "exact":
+        raise ValueError("Within the shared subspace there may be fewer unknowns than equations, so there is no exact "
+                         "solution. Set solver='adam'.")
     blocks = []
     for name, taus in named:
         taus = as_matrices(taus).to(getattr(torch, dtype))
-        basis = shared_subspace(taus, rank_ratio, rank, name) if project else taus.new_zeros(taus.shape[1], 0)
-        blocks.append(Block(taus, norm_coefficients(flat(taus).norm(dim=1), eta), basis, delta == "per_task"))
+        free = direction == "free"
+        basis = taus.new_zeros(taus.shape[1], 0) if free else shared_subspace(taus, rank_ratio, rank, name)
+        against = None if slopes is None else as_matrices(slopes).to(taus)
+        blocks.append(Block(taus, coefficients_of(taus, eta, uniform), basis, delta == "per_task", direction, against))
     solution = solve(blocks, inner_product, solver, steps, lr, damping, project_after)
     for (name, taus), block, deltas in zip(named, blocks, solution):
         _warn_if_large(name, taus, block.total(deltas))

@@ -39,6 +39,12 @@ def norm_coefficients(norms, eta):
     return torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
 
 
+def coefficients_of(taus, eta, uniform=False):
+    """DOGE's T coefficients of one tensor's `taus` (T x shape): eta / ||tau_i||, or eta for every task if `uniform`."""
+    norms = flat(taus).norm(dim=1)
+    return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta)
+
+
 def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES):
     """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
 

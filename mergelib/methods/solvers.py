@@ -20,7 +20,17 @@ class Block:
     taus: torch.Tensor
     lam: torch.Tensor
     basis: torch.Tensor
-    per_task: bool = False      # one delta for each task, or one for all
+    per_task: bool = False               # one delta for each task, or one for all
+    direction: str = "orthogonal"        # to the subspace; "along" it, or "free"
+    slopes: torch.Tensor | None = None   # T x rows x columns: the left side of each inner product, by default the task vectors
+
+    def __post_init__(self):
+        self.slopes = self.taus if self.slopes is None else self.slopes
+
+    def allowed(self, x):
+        """The part of x (..., rows x columns) in which delta may go (DOGE Eq. 7)."""
+        outside = project_out(x, self.basis)
+        return x - outside if self.direction == "along" else outside
 
     @property
     def weights(self):
@@ -33,41 +43,42 @@ class Block:
 
     @cached_property
     def tasks_last(self):
-        """The task vectors as rows x columns x T: the layout in which `dot` is one fast product per row."""
-        return self.taus.permute(1, 2, 0).contiguous()
+        """The slopes as rows x columns x T: the layout in which `dot` is one fast product per row."""
+        return self.slopes.permute(1, 2, 0).contiguous()
 
     @cached_property
     def rows_first(self):
-        """The task vectors as rows x T x columns: the layout in which `span` is one fast product per row."""
-        return self.taus.transpose(0, 1).contiguous()
+        """The slopes as rows x T x columns: the layout in which `span` is one fast product per row."""
+        return self.slopes.transpose(0, 1).contiguous()
 
     def dot(self, x, per_row):
-        """<tau_j, x> for every task: T x rows per row, else T x 1. `x`: rows x columns."""
+        """<slope_j, x> for every task: T x rows per row, else T x 1. `x`: rows x columns."""
         if per_row:
             return torch.bmm(x[:, None], self.tasks_last)[:, 0].T
-        return (self.taus.flatten(1) @ x.flatten())[:, None]
+        return (self.slopes.flatten(1) @ x.flatten())[:, None]
 
     def span(self, a):
-        """sum_j a_j tau_j for coefficients T x rows or T x 1: rows x columns."""
+        """sum_j a_j slope_j for coefficients T x rows or T x 1: rows x columns."""
         if a.shape[1] == 1:
-            return torch.tensordot(a[:, 0], self.taus, dims=1)
+            return torch.tensordot(a[:, 0], self.slopes, dims=1)
         return torch.bmm(a.T[:, None], self.rows_first)[:, 0]
 
     def gap(self, per_row):
-        """<tau_j, tau_j - sum_i lam_i tau_i>, what the modification has to add to each inner product."""
-        squares = self.taus.square().sum(dim=2)
-        squares = squares if per_row else squares.sum(dim=1, keepdim=True)
-        return squares - self.dot(torch.tensordot(self.lam, self.taus, dims=1), per_row)
+        """<slope_j, tau_j - sum_i lam_i tau_i>, what the modification has to add to each inner product."""
+        own = (self.slopes * self.taus).sum(dim=2)
+        own = own if per_row else own.sum(dim=1, keepdim=True)
+        return own - self.dot(torch.tensordot(self.lam, self.taus, dims=1), per_row)
 
     def diagonal(self, per_row):
-        """The diagonal of a -> dot(P span(a)), P the projection out of the subspace; rounding errors count as zero."""
-        squares = self.taus.square().sum(dim=2)
+        """The diagonal of a -> dot(P span(a)), P the projection of `allowed`; rounding errors count as zero."""
+        squares = self.slopes.square().sum(dim=2)
         if per_row:
-            outside = squares * (1 - self.basis.square().sum(dim=1))
+            inside = self.basis.square().sum(dim=1)
+            allowed = squares * (inside if self.direction == "along" else 1 - inside)
         else:
             squares = squares.sum(dim=1, keepdim=True)
-            outside = squares - torch.matmul(self.basis.T, self.taus).square().sum(dim=(1, 2))[:, None]
-        return outside * (outside > 100 * torch.finfo(squares.dtype).eps * squares)
+            allowed = (self.slopes * self.allowed(self.slopes)).sum(dim=(1, 2))[:, None]
+        return allowed * (allowed > 100 * torch.finfo(squares.dtype).eps * squares)
 
 
 def solve(blocks, inner_product="row", solver="adam", steps=400, lr=1e-4, damping=0.0, project_after=False):
@@ -102,13 +113,13 @@ def descend(blocks, gap, solver="adam", steps=400, lr=1e-4, project_after=False,
         if record is not None:
             record.append(residual.square().sum().item())
         for i, block in enumerate(blocks):
-            gradient = 2 * block.weights[:, None, None] * project_out(block.span(residual), block.basis)
+            gradient = 2 * block.weights[:, None, None] * block.allowed(block.span(residual))
             if rule:
                 rule.move(deltas[i], i, gradient, step)
             else:
                 deltas[i] -= lr * gradient
             if project_after:
-                deltas[i] = torch.stack([project_out(delta, block.basis) for delta in deltas[i]])
+                deltas[i] = block.allowed(deltas[i])
     return deltas
 
 
@@ -138,7 +149,7 @@ def exact(blocks, gap, steps=32, damping=0.0, tolerance=1e-6):
     inverse = torch.where(diagonal > 0, 1 / diagonal.clamp_min(torch.finfo(gap.dtype).tiny), 0 * diagonal)
 
     def deltas(a):
-        return [block.weights[:, None, None] * project_out(block.span(a), block.basis) for block in blocks]
+        return [block.weights[:, None, None] * block.allowed(block.span(a)) for block in blocks]
 
     def operator(a):
         products = sum(block.dot(block.total(delta), per_row) for block, delta in zip(blocks, deltas(a)))

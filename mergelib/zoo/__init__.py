@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..benchmark import EIGHT, TASKS, load_pictures
+from ..benchmark.corruptions import load_corrupted
 from ..checkpoints import CheckpointError
 from ..models import DEVICE, TEXT, build_clip
 from ..paths import ZOO
@@ -30,6 +31,7 @@ class Suite:
     digest: str          # eight hex digits of base and experts; results are filed under it
     joint: dict = field(default_factory=dict)      # name in `JOINT` -> state dict of a model trained on all tasks together;
                                                    # empty for one that is not shipped
+    condition: str = "clean"      # of the test pictures, or a corruption as `benchmark.corruptions.condition` writes it
 
     @property
     def tasks(self):
@@ -37,8 +39,17 @@ class Suite:
         return tuple(self.experts)
 
     def pictures(self, task, split, count=None):
-        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split: all, or the first `count`."""
+        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split: all, or the first `count`.
+
+        Test pictures are under the suite's `condition`, all others are clean.
+        """
+        if split == "test" and self.condition != "clean":
+            return load_corrupted(task, split, self.condition, count)
         return load_pictures(task, split, count)
+
+    def under(self, condition):
+        """The same suite with its test pictures under another condition."""
+        return replace(self, condition=condition)
 
     def subset(self, tasks):
         """The same suite with these experts only (order kept)."""

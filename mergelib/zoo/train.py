@@ -89,7 +89,9 @@ def finetune(visual, heads, tasks, recipe, checkpoint, surgery=False):
     def loss_of(step, rng):
         drawn = {task: rng.integers(len(pixels), size=recipe.batch) for task, (pixels, _) in pools.items()}
         pixels = np.concatenate([pools[task][0][rows] for task, rows in drawn.items()])
-        features = image_features(visual, augment(normalise_pixels(pixels, device), rng)).split(recipe.batch)
+        images = augment(normalise_pixels(pixels, device), rng)
+        parts = images.split(recipe.batch) if surgery else [images]      # a graph of its own for each task's gradient
+        features = [part for images in parts for part in image_features(visual, images).split(recipe.batch)]
         labels = [torch.as_tensor(pools[task][1][rows], device=device) for task, rows in drawn.items()]
         losses = [cross_entropy(f @ heads[task], y) for task, f, y in zip(tasks, features, labels)]
         return without_conflicts(losses, list(visual.parameters()), rng) if surgery else sum(losses) / len(tasks)

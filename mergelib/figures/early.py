@@ -1,52 +1,12 @@
-"""How does this paper item look? One function per figure: a tidy DataFrame goes in, a matplotlib Figure comes out."""
+"""How do the items of notebooks 01 to 05 and 14 look? One function per figure: a tidy DataFrame goes in, a Figure comes out."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from .benchmark import load_pictures, load_task
-from .paths import FIGURES, write_atomically
-from .style import PALETTE, STYLE
-
-
-def new_figure(width=6.4, height=4.0, **grid):
-    """A figure and its axes in the house style (`grid` as for `plt.subplots`)."""
-    sns.set_theme(context="paper", style="whitegrid", palette="colorblind",
-                  rc={"savefig.dpi": 110, "figure.dpi": 80, "pdf.fonttype": 42, "axes.titlesize": 10})
-    return plt.subplots(figsize=(width, height), layout="constrained", **grid)
-
-
-def save(figure, name):
-    """Write `figures/<name>.png` and `.pdf` without timestamps (the same figure gives the same bytes) and close it."""
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
-        write_atomically(FIGURES / f"{name}.{kind}",
-                         lambda part, kind=kind, metadata=metadata: figure.savefig(part, format=kind, metadata=metadata))
-    plt.close(figure)
-
-
-def show(figure, name, alt):
-    """Save a figure under a paper item's name and display it with a text for those who cannot see it."""
-    from IPython.display import display
-    save(figure, name)
-    display(figure, metadata={"image/png": {"alt": alt}})
-
-
-def _lines(axis, table, x, y, error=None):
-    """One line per `label` of a table, in the house colours and markers."""
-    for name, part in table.groupby("label", sort=False):
-        colour, marker = STYLE[name]
-        axis.errorbar(part[x], part[y], yerr=None if error is None else part[error], label=name, color=colour,
-                      marker=marker, markersize=5, linewidth=1.4, capsize=2, elinewidth=0.9)
-
-
-def _heat(axis, table, colours, centre=None, digits=2):
-    """An annotated heat map of a DataFrame."""
-    sns.heatmap(table, ax=axis, cmap=colours, center=centre, annot=True, fmt=f".{digits}f", annot_kws={"size": 7},
-                square=True, cbar_kws={"shrink": 0.8}, linewidths=0.4)
-    axis.set(xlabel="", ylabel="")
-    axis.tick_params(axis="x", rotation=40)
-
+from ..benchmark import load_pictures, load_task
+from ..style import PALETTE, STYLE
+from .base import heat, lines, new_figure
 
 # --- notebook 01 ------------------------------------------------------------------------------------------------------
 
@@ -98,7 +58,7 @@ def regime(table):
 def cosines(table):
     """DOGE Fig. 2a: cosine similarity of the task vectors."""
     figure, axis = new_figure(5.6, 4.6)
-    _heat(axis, table, "cividis")
+    heat(axis, table, "cividis")
     return figure
 
 
@@ -126,7 +86,7 @@ def subspace_shares(table):
 def conflicts(matrix):
     """TATR Definition 1: how much adding task i (column) raises the loss of task j (row)."""
     figure, axis = new_figure(5.8, 4.8)
-    _heat(axis, matrix, "PuOr_r", centre=0)
+    heat(axis, matrix, "PuOr_r", centre=0)
     axis.set(xlabel="task added", ylabel="task that is measured")
     return figure
 
@@ -134,7 +94,7 @@ def conflicts(matrix):
 def lambda_sweep(table, levels):
     """AdaMerging Fig. 1: average accuracy against the coefficient, and methods without one as levels."""
     figure, axis = new_figure()
-    _lines(axis, table, "lam", "accuracy")
+    lines(axis, table, "lam", "accuracy")
     for name, value in levels.items():
         crowded = any(value < other < value + 4 for other in levels.values())        # the name would lie on the next level
         axis.axhline(value, color=STYLE[name][0], linestyle="--", linewidth=1.2)
@@ -188,7 +148,7 @@ def taylor(table):
 def selection(table, marks):
     """Validation accuracy against eta for the methods that have one; `marks`: name -> eta drawn as a vertical line."""
     figure, axis = new_figure()
-    _lines(axis, table.assign(percent=100 * table["accuracy"]), "setting", "percent")
+    lines(axis, table.assign(percent=100 * table["accuracy"]), "setting", "percent")
     for (name, eta), style in zip(marks.items(), (":", "-.")):
         axis.axvline(eta, color="0.4", linestyle=style, label=name)
     axis.set(xscale="log", xlabel="eta", ylabel="average accuracy on validation pictures (%)")
@@ -226,7 +186,7 @@ def task_count(table):
     labels = list(dict.fromkeys(table["label"]))
     gap = min(0.05, 0.8 / len(labels))
     shift = {name: (i - (len(labels) - 1) / 2) * gap for i, name in enumerate(labels)}
-    _lines(axis, table.assign(place=table["size"] + table["label"].map(shift)), "place", "accuracy", "half")
+    lines(axis, table.assign(place=table["size"] + table["label"].map(shift)), "place", "accuracy", "half")
     axis.set(xlabel="number of merged tasks", ylabel="average accuracy on the merged tasks (%)",
              xticks=sorted(table["size"].unique()), ylim=np.clip(axis.get_ylim(), 0, 100))
     axis.legend(fontsize=7, ncols=2)

@@ -1,0 +1,147 @@
+"""What does each part of DOGE TA do? It is left out or changed: measurements of notebooks 07, 08 and 15."""
+
+import re
+from functools import partial
+
+import pandas as pd
+import torch
+
+from ..merge import stream
+from ..methods import ENCODER_MATRICES
+from ..methods.linear import norm_first_pass
+from ..methods.subspace import as_matrices, leading_left
+from .measure import Job, measure
+from .selection import DOGE, ETAS, LAMBDAS, choose, chosen_jobs, setting
+
+LAMS = LAMBDAS[1:11]
+PRINTED = tuple(round(0.01 * i, 2) for i in range(1, 10))       # the rebuttal's values of eta
+RANK_RATIOS = (0.02, 0.05, 0.1, 1 / 6, 0.2, 0.3, 0.5, 0.7, 0.9)
+DIRECTIONS = ("orthogonal", "along", "free")
+WITHOUT = {                 # what is left out: the option that is chosen anew, its values, and what is fixed
+    "nothing": ("eta", ETAS, {}),
+    "shared subspace": ("eta", ETAS, {"direction": "free"}),
+    "task-aware lambda": ("eta", LAMS, {"uniform": True}),
+}
+CHANGES = {                 # from what was released to what is printed, one at a time
+    "as released": {},
+    "one inner product per layer": {"inner_product": "tensor"},
+    "no mask": {"mask": "none"},
+    "every tensor": {"keys": ""},
+    "shared basis of r / 8": {"rank_ratio": 1 / 8},
+    "delta projected, too": {"project_after": True},
+    "a delta per task": {"delta": "per_task"},
+    "exact solution": {"solver": "exact", "steps": 32},
+}
+
+
+def ablation(suite, presets=("code", "exact"), **how):
+    """DOGE Tab. 6: DOGE TA without one of its parts; without delta it is the norm-based lambda on the same tensors.
+
+    Rows of `measure` with a column `without`. Each variant has its own coefficient, the best on validation pictures.
+    """
+    tables = []
+    for preset in presets:
+        for name, (option, values, fixed) in WITHOUT.items():
+            tables.append(_best(suite, ("doge-ta", preset, option, values, fixed), name, preset, **how))
+    tables.append(_best(suite, ("norm-lambda", "code", "eta", ETAS, {}), "delta", "", **how))
+    return pd.concat(tables)
+
+
+def _best(suite, grid, name, preset, **how):
+    """The test rows of one variant with its best setting."""
+    tried = choose("ablation-selection", suite, [grid], **how)
+    return measure("ablation", suite, chosen_jobs(tried), **how).assign(without=name, reading=preset)
+
+
+def printed_ablation(suite, eta, **how):
+    """The ablation as printed: the full method's `eta` for all (preset -> eta), and 0.3 for the uniform coefficient."""
+    tables = []
+    for preset, value in eta.items():
+        for name, (option, _, fixed) in WITHOUT.items():
+            job = Job("doge-ta", preset, {**fixed, option: 0.3 if name == "task-aware lambda" else value})
+            tables.append(measure("ablation", suite, [job], **how).assign(without=name, reading=preset))
+        job = Job("norm-lambda", "code", {"eta": value})
+        tables.append(measure("ablation", suite, [job], **how).assign(without="delta", reading=preset))
+    return pd.concat(tables)
+
+
+def lambda_rows(suite, **how):
+    """DOGE Tab. 9: task arithmetic with one coefficient, one per task, and one per task and layer, each chosen.
+
+    Rows of `measure` with a column `form`. The task-wise eta's values are those at which the mean coefficient is one of the
+    others' values.
+    """
+    norms = norm_first_pass(partial(stream, suite.base, suite.experts, list(suite.base)), "task")["norms"]
+    etas = tuple(float(f"{lam / (1 / norms).mean().item():.2g}") for lam in LAMS)
+    grids = {"one lambda": ("task-arithmetic", "", "lam", LAMS, {}),
+             "a lambda per task": ("norm-lambda", "paper", "eta", etas, {"scope": "task"}),
+             "per task and layer": ("norm-lambda", "paper", "eta", ETAS, {}),
+             "per task and matrix": ("norm-lambda", "code", "eta", ETAS, {})}
+    return pd.concat([_best(suite, grid, "", "", **how).assign(form=name) for name, grid in grids.items()])
+
+
+def eta_rows(suite, **how):
+    """DOGE TA's readings on the test pictures against eta, the printed values and larger ones."""
+    etas = sorted({*PRINTED, *ETAS})
+    return measure("eta", suite, [Job("doge-ta", preset, {"eta": eta}) for preset in DOGE for eta in etas], **how)
+
+
+def per_task_rows(suite, eta, **how):
+    """DOGE TA with a universal delta and with one per task; `eta`: preset -> eta."""
+    jobs = [Job("doge-ta", preset, {"eta": value, "delta": delta}) for preset, value in eta.items()
+            for delta in ("universal", "per_task")]
+    return measure("ablation", suite, jobs, **how)
+
+
+def gradient_rows(suite, **how):
+    """DOGE TA with the losses' gradients in the place of the task vectors, every reading with its own best eta."""
+    tried = choose("ablation-selection", suite, [("doge-gradients", preset, "eta", ETAS, {}) for preset in DOGE], **how)
+    return measure("ablation", suite, chosen_jobs(tried), **how)
+
+
+def rank_rows(suite, eta, **how):
+    """DOGE Fig. 4, Tab. 7: DOGE TA against the rank ratio, delta orthogonal to the shared subspace, along it, and free.
+
+    All by 400 steps of Adam: along a small subspace there is no exact solution.
+    """
+    adam = {"solver": "adam", "steps": 400}
+    jobs = [Job("doge-ta", preset, {**adam, "eta": value, "direction": direction, "rank_ratio": ratio})
+            for preset, value in eta.items() for direction in DIRECTIONS[:2] for ratio in RANK_RATIOS]
+    jobs += [Job("doge-ta", preset, {**adam, "eta": value, "direction": "free"}) for preset, value in eta.items()]
+    return measure("rank", suite, jobs, **how)
+
+
+def explained(suite, ratios=RANK_RATIOS):
+    """Share of the singular values that the first k directions keep, mean over the transformer matrices: DataFrame by ratio.
+
+    `bases`: of the concatenated bases, whose directions the shared subspace takes; `task vectors`: of sum_i tau_i.
+    """
+    rows = []
+    for _, _, taus in stream(suite.base, suite.experts, [name for name in suite.base if re.search(ENCODER_MATRICES, name)]):
+        taus = as_matrices(taus)
+        count = min(taus.shape[1:])
+        bases = torch.cat([leading_left(tau, count // len(taus)) for tau in taus], dim=1)
+        for name, matrix in (("bases", bases), ("task vectors", taus.sum(dim=0))):
+            values = torch.linalg.svdvals(matrix.double())
+            rows += [{"of": name, "ratio": ratio, "share": (values[:int(count * ratio)].sum() / values.sum()).item()}
+                     for ratio in ratios]
+    return pd.DataFrame(rows).pivot_table(index="ratio", columns="of", values="share")
+
+
+def changed(suite, eta, **how):
+    """The released DOGE TA with one thing changed towards the text, at the released one's `eta` and at its own best.
+
+    Rows of `measure` with columns `change` and `chosen` ("as released" or "anew").
+    """
+    tables = []
+    for name, fixed in CHANGES.items():
+        job = Job("doge-ta", "code", {**fixed, "eta": eta})
+        tables.append(measure("ablation", suite, [job], **how).assign(change=name, chosen="as released"))
+        best = _best(suite, ("doge-ta", "code", "eta", ETAS, fixed), "", "", **how)
+        tables.append(best.assign(change=name, chosen="anew"))
+    return pd.concat(tables)
+
+
+def chosen_etas(tried, presets=("code", "exact")):
+    """The eta that was chosen for DOGE TA's presets: preset -> eta."""
+    return {preset: setting(tried, f"DOGE TA ({preset})") for preset in presets}
