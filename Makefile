@@ -15,6 +15,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), TOWER=main (zoo: which image tower),"
+	@echo "         ALL=1 (reproduce: also the other seeds and all that learns on test pictures; a GPU: MERGELIB_DEVICE=cuda),"
 	@echo "         ARGS=... (passed on as it is), PYTHON=python3.12 (what to install with), VENV=folder (default .venv)"
 
 install: $(ready) ## make .venv with the tested versions (the other targets do it for you)
@@ -32,10 +33,10 @@ lab: $(ready) ## open the notebooks in JupyterLab
 	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks
 
-reproduce: $(ready) ## measure every number again, then redraw (a day, or an hour on a GPU; resumes)
-	@echo "Measuring every number again: about a day on two cores, an hour on a GPU (MERGELIB_DEVICE=cuda)."
+reproduce: $(ready) ## measure again what takes under three hours, then redraw (ALL=1: everything, a day; resumes)
+	@echo "Measuring again: $(if $(ALL),every number; about a day,what takes under three hours) on two cores."
 	@echo "Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.run reproduce $(only) $(ARGS)
+	$(py) -m mergelib.run reproduce $(only) $(if $(ALL),--all) $(ARGS)
 
 zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)
 	@echo "Training the benchmark's models: an hour to an hour and a half on two cores. Ctrl-C is safe; the next call resumes."

@@ -5,14 +5,18 @@ import ast
 import os
 import shutil
 import sys
+import threading
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import nbformat
 import papermill
 from tqdm.auto import tqdm
 
+from . import adapt  # noqa: F401  (it adds its methods to the registry)
 from .ledger import Ledger
+from .methods import METHODS, TEST_PICTURES
 from .models import TOWERS
 from .paths import FIGURES, RESULTS, ROOT, write_atomically
 from .zoo import read_manifest, zoo_folder
@@ -25,6 +29,8 @@ def main():
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m mergelib.run", description=__doc__)
     parser.add_argument("what", choices=("figures", "reproduce"))
+    parser.add_argument("--all", action="store_true", help="reproduce also what takes a day, not an afternoon: the other "
+                        "fine-tuning seeds, and what learns on test pictures outside notebook 04's tables")
     parser.add_argument("--only", default="", help="run the notebooks whose name begins with this, for example 05")
     parser.add_argument("--out", type=Path, help="write notebooks and figures below this folder, not into the checkout")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -34,12 +40,13 @@ def main():
     if not notebooks:
         sys.exit(f"No notebook in {NOTEBOOKS} begins with {options.only!r}.")
     if options.what == "reproduce":
-        set_ledger_aside(everything=not options.only)
+        set_ledger_aside(not options.only, options.all)
     if options.out:
         os.environ["MERGELIB_FIGURES"] = str((options.out / "figures").resolve())
-    for notebook in (bar := tqdm(notebooks, "notebooks")):
-        bar.set_postfix_str(notebook.stem)
-        execute(notebook, options.out or NOTEBOOKS, dict(options.parameter))
+    with time_left() if options.what == "reproduce" else nullcontext():
+        for notebook in (bar := tqdm(notebooks, "notebooks")):
+            bar.set_postfix_str(notebook.stem)
+            execute(notebook, options.out or NOTEBOOKS, dict(options.parameter))
     if options.what == "reproduce" and not options.only:
         shutil.rmtree(BEFORE)
     print(f"Figures: {os.environ.get('MERGELIB_FIGURES', FIGURES)}")
@@ -92,19 +99,29 @@ def _noise(output):
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
-def _keep_what_cannot_be_measured():
-    """Put the numbers of models whose weights are not shipped back into the ledger."""
+def _keep(slow):
+    """Put back into the ledger the numbers of models whose weights are not shipped, and if asked for those that take long."""
     manifests = {tower: read_manifest(zoo_folder(tower)) for tower in TOWERS}
     bare = {tower for tower, manifest in manifests.items() if not manifest.get("shipped", True)}
     bare |= {(tower, name.split("-")[0]) for tower, manifest in manifests.items()
              for name, entry in manifest["experts"].items() if not entry.get("shipped", True)}
-    rows = [row for row in Ledger(BEFORE).rows.values() if row["model"] in bare or (row["model"], row["method"]) in bare]
+    rows = [row for row in Ledger(BEFORE).rows.values()
+            if row["model"] in bare or (row["model"], row["method"]) in bare or (slow and takes_long(row))]
     for experiment in {row["experiment"] for row in rows}:
         Ledger(RESULTS).record(experiment, [row for row in rows if row["experiment"] == experiment])
 
 
-def set_ledger_aside(everything):
-    """Move the ledger away, so that all is measured again; when an earlier `reproduce` was interrupted, go on with it."""
+def takes_long(row):
+    """Whether a number belongs to those that take a day together: other fine-tuning seeds, and most that are learned."""
+    learns = row["method"] in METHODS and TEST_PICTURES in METHODS[row["method"]].needs
+    return row["seed"] != "0" or (learns and row["experiment"] != "learned")
+
+
+def set_ledger_aside(everything, slow=False):
+    """Move the ledger away, so that all is measured again (what takes long only if `slow`).
+
+    When an earlier `reproduce` was interrupted, go on with it.
+    """
     if not everything:
         return
     if BEFORE.exists():
@@ -114,7 +131,30 @@ def set_ledger_aside(everything):
     BEFORE.parent.mkdir(exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     os.replace(RESULTS, BEFORE)
-    _keep_what_cannot_be_measured()
+    _keep(not slow)
+
+
+@contextmanager
+def time_left(every=30):
+    """A bar of how much of the ledger that was set aside has been measured again, with an estimate of the time left."""
+    goal, done = (Ledger(BEFORE).rows if BEFORE.exists() else {}), threading.Event()
+
+    def work(rows):      # seconds: a share of its merge, which 24 rows have in common, and of evaluating a task
+        return sum(0.2 + row["seconds"] / 24 for key, row in rows.items() if key in goal)
+
+    def watch():
+        with tqdm(total=work(goal), initial=work(Ledger(RESULTS).rows), desc="of all measurements", position=1, leave=False,
+                  bar_format="{desc}: {percentage:.0f}% |{bar}| about {remaining} left") as bar:
+            while not done.wait(every):
+                bar.update(max(0, work(Ledger(RESULTS).rows) - bar.n))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mergelib import claims
+from mergelib import experiments as ex
 from mergelib.claims import CLAIMS, DIRECTION, ELSEWHERE, FAILS, HOLDS, gap_rule
 from mergelib.paper import published_average
 from mergelib.run import NOTEBOOKS
@@ -72,8 +73,8 @@ def test_doge_is_judged_on_the_published_gap():
 def test_the_main_table_is_averaged_over_the_seeds(monkeypatch):
     def main_rows(suite, tried, **how):
         return pd.DataFrame({"metric": "accuracy", "label": "Task Arithmetic", "task": ["digits", "signs"], "value": suite})
-    monkeypatch.setattr(claims.ex, "main_rows", main_rows)
-    monkeypatch.setattr(claims.ex, "selection", lambda suite, **how: None)
+    monkeypatch.setattr(ex, "main_rows", main_rows)
+    monkeypatch.setattr(ex, "selection", lambda suite, **how: None)
     assert claims.Evidence(0.5, seeds=(0.6, 0.9)).averages["Task Arithmetic"] == pytest.approx(100 * 2 / 3)
 
 
@@ -82,7 +83,7 @@ def test_the_main_table_is_averaged_over_the_seeds(monkeypatch):
     ("AdaMerging (paper)", "Task Arithmetic", "AdaMerging is far above task arithmetic"),
     ("AdaMerging++ (paper)", "AdaMerging (paper)", "AdaMerging++ is above AdaMerging")])
 def test_methods_that_learn_are_judged_on_the_published_gap(method, over, statement):
-    names = ["Task Arithmetic", "AdaMerging (paper)", "AdaMerging++ (paper)", *(f"DOGE AM ({p})" for p in claims.ex.DOGE)]
+    names = ["Task Arithmetic", "AdaMerging (paper)", "AdaMerging++ (paper)", *(f"DOGE AM ({p})" for p in ex.DOGE)]
     table = "doge_table1_vit_b32" if method.startswith("DOGE") else "adamerging_table1_vit_b32"
     published = published_average(table, method.split(" (")[0]) - published_average(table, over.split(" (")[0])
     for gap, verdict in ((published / 2 + 0.1, HOLDS), (published / 2 - 0.1, DIRECTION), (-0.1, FAILS)):

@@ -76,8 +76,8 @@ def ablated(name, kind, kinds):
 
 
 def ranks():
-    numbers = {"ratio": [0.1, 0.3], "accuracy": 50.0, "half": 1.0}
-    return pd.concat([pd.DataFrame({"reading": reading, "direction": direction, **numbers})
+    numbers = {"rank_ratio": [0.1, 0.3], "accuracy": 50.0, "half": 1.0}
+    return pd.concat([pd.DataFrame({"preset": reading, "direction": direction, **numbers})
                       for reading in ("code", "exact") for direction in ("orthogonal", "along", "free")])
 
 
@@ -115,7 +115,7 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
                 "average accuracy on eight tasks (%)", None),
     "sensitivity": (lambda: figures.sensitivity(pd.DataFrame(1e-7, columns=TASKS, index=["a", "b"])),
                     "tensor, from the input to the output", "mean sensitivity of an entry"),
-    "trust": (lambda: figures.trust(pd.DataFrame({"exemplars": [1, 8], "accuracy": 50.0, "half": 1.0}),
+    "trust": (lambda: figures.trust(pd.DataFrame({"examples": [1, 8], "accuracy": 50.0, "half": 1.0}),
                                     by_label(("TATR", "TATR zero-shot"), ratio=[0.0, 0.01], accuracy=50.0, half=1.0), 51.0),
               "exemplars per task", "average accuracy on eight tasks (%)"),
     "entropy groups": (lambda: figures.entropy_groups(pd.DataFrame({"loss": [0.1, 1.0]}, index=[0.0, 0.1]),

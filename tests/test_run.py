@@ -1,7 +1,10 @@
 """Are notebooks run whole or not at all, with the parameters asked for, and left as clean as they were?"""
 
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -93,8 +96,7 @@ def command(notebooks, monkeypatch, tmp_path):
             done.append((notebook.stem, folder, parameters))
             if notebook.stem == command.fails:
                 raise KeyboardInterrupt
-            run.RESULTS.mkdir(parents=True, exist_ok=True)
-            (run.RESULTS / f"{notebook.stem}.csv").write_text("new")
+            Ledger(run.RESULTS).record(notebook.stem, [ROW | {"task": notebook.stem}])
         done = []
         monkeypatch.setattr(run, "execute", execute)
         monkeypatch.setattr(sys, "argv", ["run", *arguments])
@@ -110,7 +112,7 @@ def command(notebooks, monkeypatch, tmp_path):
     return command
 
 
-ROW = {name: "" for name in KEY} | {"model": "main", "value": 0.5, "count": 1, "seconds": 0.0, "hits": ""}
+ROW = {name: "" for name in KEY} | {"model": "main", "seed": "0", "value": 0.5, "count": 1, "seconds": 0.0, "hits": ""}
 
 
 @pytest.fixture
@@ -157,6 +159,38 @@ def test_numbers_of_models_that_are_not_shipped_cannot_be_measured_again_and_are
     assert names(run.RESULTS) == [*NEW, "tables.csv"]
     kept = pd.read_csv(run.RESULTS / "tables.csv", keep_default_na=False)
     assert sorted(zip(kept["model"], kept["method"])) == [("large", ROW["method"]), (ROW["model"], "pcgrad")]
+
+
+LONG = [ROW | {"seed": "1"}, ROW | {"method": "adamerging", "tasks": "a+b"}]
+
+
+def test_what_takes_a_day_is_measured_again_only_if_asked_for(command, old_results):
+    Ledger(run.RESULTS).record("subsets", LONG)
+    Ledger(run.RESULTS).record("learned", [ROW | {"method": "adamerging"}])
+    command("reproduce")
+    assert names(run.RESULTS) == [*NEW, "subsets.csv"]
+    assert len(pd.read_csv(run.RESULTS / "subsets.csv")) == len(LONG)
+    command("reproduce", "--all")
+    assert names(run.RESULTS) == NEW
+
+
+def test_the_time_left_is_that_of_what_was_set_aside(command, monkeypatch):
+    def bar(total, initial, **how):
+        seen.update(total=total, n=initial)
+        return nullcontext(SimpleNamespace(n=initial, update=lambda more: seen.update(n=seen["n"] + more)))
+    seen = {}
+    monkeypatch.setattr(run, "tqdm", bar)
+    Ledger(run.BEFORE).record("old", [ROW | {"task": str(i), "seconds": 24.0 * i} for i in range(4)])
+    Ledger(run.RESULTS).record("new", [ROW | {"task": "0"}, ROW | {"task": "not there before", "seconds": 999.0}])
+    with run.time_left(every=0.02):
+        time.sleep(0.2)
+        assert seen == pytest.approx({"total": 6.8, "n": 0.2})           # 0.2 a row and the seconds of its merge
+        Ledger(run.RESULTS).record("new", [ROW | {"task": "2", "seconds": 48.0}])
+        for _ in range(200):
+            time.sleep(0.02)
+            if seen["n"] > 0.2:
+                break
+    assert seen["n"] == pytest.approx(2.4)
 
 
 def test_an_interrupted_reproduction_keeps_the_old_ledger_and_goes_on(command, old_results):

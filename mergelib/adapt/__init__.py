@@ -1,7 +1,7 @@
 """Which quantities need data or a running model? Gradients, coefficients, masks and routers, and the methods made of them."""
 
 from ..methods import AWD_OPTIONS, ENCODER_MATRICES, EXEMPLARS, METHODS, TEST_PICTURES, TRAINING_PICTURES, Method
-from ..methods.doge import doge, doge_by_rule_pass, doge_delta
+from ..methods.doge import doge, doge_by_rule_pass, doge_delta, switches_of
 from ..methods.learned import awd_first_pass, disentangled
 from ..methods.linear import task_arithmetic, weighted
 from ..methods.ties import agreeing, combined, ties_first_pass
@@ -40,7 +40,9 @@ METHODS |= {
     "tatr-negative": _tatr("TATR negative", "negative"),
     "tatr-ntk": _tatr("TATR ntk", "ntk"),
     # Eq. 4 as it stands before Eq. 5 puts task vectors in the gradients' place
-    "doge-gradients": Method("DOGE TA with gradients", "DOGE", "Eq. 4, rebuttal", doge, doge_gradient_pass, needs=EXEMPLARS,
+    "doge-gradients": Method("DOGE TA with gradients", "DOGE", "Eq. 4, rebuttal",
+                             lambda theta_0, taus, **options: doge(theta_0, taus, **switches_of(options)),
+                             doge_gradient_pass, needs=EXEMPLARS,
                              options={**DOGE_OPTIONS, "examples": 128}, presets=METHODS["doge-ta"].presets),
     "ties+tatr": Method("Ties-Merging & TATR", "TATR", "Eq. 11", combined, transforms=((agreeing_inside, ties_tatr_pass),),
                         needs=EXEMPLARS,

@@ -4,6 +4,7 @@ from .ablation import (
     ablation,
     changed,
     chosen_etas,
+    direction_table,
     eta_rows,
     explained,
     gradient_rows,
@@ -11,9 +12,10 @@ from .ablation import (
     per_task_rows,
     printed_ablation,
     rank_rows,
+    rank_table,
 )
 from .cost import inference_ratios, models_kept
-from .gaps import averages, order_kept, paired_gaps
+from .gaps import averages, averages_by, order_kept, paired_gaps
 from .learning import HEATS, PATHS, coefficients, entropy_and_loss
 from .measure import Job, accuracy_table, measure, reference_rows, spot_check
 from .regime import regime_table, regime_verdict
@@ -22,7 +24,7 @@ from .scaling import by_task_count, learned_task_count, lower_start, task_count,
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
 from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
 from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, wide_selection
-from .trust import exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
+from .trust import corners, exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
 from .unseen import UNSEEN, seen_and_unseen, unseen_rows
 from .vectors import (
     conflict_losses,
@@ -34,13 +36,13 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["ablation", "accuracy_table", "adapted", "averages", "budget_averages", "built_rows", "by_condition",
+__all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "budget_averages", "built_rows", "by_condition",
            "by_task_count", "changed", "chosen_etas", "chosen_jobs", "chosen_rows", "coefficients", "conflict_losses",
-           "conflict_matrix", "damping_sweep", "DOGE", "entropy_and_loss", "eta_rows", "exemplar_rows", "explained",
-           "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep",
-           "landscapes", "layer_sensitivity", "learned_rows", "learned_task_count", "literal_eta_rows", "lower_start",
-           "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows", "paired_gaps", "PATHS",
-           "per_task_rows", "printed_ablation", "rank_rows", "ratio_rows", "reference_rows", "regime_table", "regime_verdict",
-           "robustness", "seen_and_unseen", "selection", "setting", "solver_budget", "solver_losses", "spot_check",
-           "step_lengths", "subspace_shares", "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check",
-           "UNSEEN", "unseen_rows", "wide_selection"]
+           "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE", "entropy_and_loss", "eta_rows",
+           "exemplar_rows", "explained", "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job",
+           "lambda_rows", "lambda_sweep", "landscapes", "layer_sensitivity", "learned_rows", "learned_task_count",
+           "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows",
+           "paired_gaps", "PATHS", "per_task_rows", "printed_ablation", "rank_rows", "rank_table", "ratio_rows",
+           "reference_rows", "regime_table", "regime_verdict", "robustness", "seen_and_unseen", "selection", "setting",
+           "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines",
+           "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows", "wide_selection"]

@@ -1,5 +1,6 @@
 """What does each part of DOGE TA do? It is left out or changed: measurements of notebooks 07, 08 and 15."""
 
+import json
 import re
 from functools import partial
 
@@ -10,6 +11,7 @@ from ..merge import stream
 from ..methods import ENCODER_MATRICES
 from ..methods.linear import norm_first_pass
 from ..methods.subspace import as_matrices, leading_left
+from .gaps import averages_by
 from .measure import Job, measure
 from .selection import DOGE, ETAS, LAMBDAS, choose, chosen_jobs, setting
 
@@ -109,6 +111,23 @@ def rank_rows(suite, eta, **how):
             for preset, value in eta.items() for direction in DIRECTIONS[:2] for ratio in RANK_RATIOS]
     jobs += [Job("doge-ta", preset, {**adam, "eta": value, "direction": "free"}) for preset, value in eta.items()]
     return measure("rank", suite, jobs, **how)
+
+
+def rank_table(rows):
+    """Average accuracy (percent) of `rank_rows`: ratios by (reading, direction), and a Series by reading without a subspace."""
+    found = averages_by(rows, "preset", "direction", "rank_ratio")
+    free = found[found["direction"] == "free"].set_index("preset")["accuracy"]
+    found = found[found["direction"] != "free"]
+    return found.pivot_table(index="rank_ratio", columns=["preset", "direction"], values="accuracy"), free
+
+
+def direction_table(rows, reading, ratio=1 / 6):
+    """DOGE Tab. 7: accuracy (percent) of each task (rows) by direction at one rank ratio, from `rank_rows`."""
+    options = rows["options"].map(json.loads)
+    direction = options.map(lambda given: given["direction"])
+    here = [given.get("rank_ratio", ratio) == ratio for given in options]
+    kept = rows.assign(direction=direction)[here & (rows["preset"] == reading) & (rows["metric"] == "accuracy")]
+    return 100 * kept.pivot_table(index="task", columns="direction", values="value", sort=False)
 
 
 def explained(suite, ratios=RANK_RATIOS):

@@ -1,5 +1,7 @@
 """Is one method better than another? Average accuracies with intervals, and gaps between them by the paired bootstrap."""
 
+import json
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -22,6 +24,17 @@ def averages(table):
         rows.append({"label": name, "accuracy": np.mean(seeds), "half": 196 * spread, "lowest": min(seeds),
                      "highest": max(seeds)})
     return pd.DataFrame(rows)
+
+
+def averages_by(table, *columns):
+    """`averages` of the parts of a table that agree in some columns: label, accuracy, half, lowest, highest, the columns.
+
+    A column that the table lacks is one of the methods' options (missing where a method has it not).
+    """
+    options = table["options"].map(json.loads)
+    table = table.assign(**{name: [given.get(name) for given in options] for name in columns if name not in table})
+    parts = table.groupby(list(columns), sort=False, dropna=False)
+    return pd.concat([averages(part).assign(**dict(zip(columns, key))) for key, part in parts], ignore_index=True)
 
 
 def paired_gaps(table, pairs, published=None, draws=2000, seed=0):

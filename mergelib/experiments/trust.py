@@ -110,6 +110,13 @@ def landscapes(suite, targets, ratio, lam, ledger=None, recompute=False):
     return points[["target", "x", "y", "loss"]], base.rename(columns={"base x": "x", "base y": "y"}).reset_index()
 
 
+def corners(points):
+    """The loss (nats) of a landscape's three corners: targets by orthogonal, positive and negative."""
+    at = {(0.0, 0.0): "orthogonal", (1.0, 0.0): "positive", (0.0, 1.0): "negative"}
+    found = points.assign(part=[at.get(place) for place in zip(points["x"], points["y"])])
+    return found.pivot_table(index="target", columns="part", values="loss", sort=False)[list(at.values())]
+
+
 def _plane_rows(suite, target, ratio, lam):
     """The ledger keys of one landscape: the base's place, and the losses."""
     row = next(ledger_rows(suite, Job("tatr"))) | {"task": target, "condition": f"first {PICTURES} pictures"}

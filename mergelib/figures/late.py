@@ -70,16 +70,16 @@ def eta(table, published):
 
 def rank(table, explained):
     """DOGE Fig. 4: accuracy against the rank ratio by direction, a panel per reading; dotted: what the directions explain."""
-    readings = list(dict.fromkeys(table["reading"]))
+    readings = list(dict.fromkeys(table["preset"]))
     figure, axes = new_figure(8.6, 3.8, ncols=len(readings), sharey=True)
     for axis, reading in zip(axes, readings):
-        for direction, part in table[table["reading"] == reading].groupby("direction", sort=False):
+        for direction, part in table[table["preset"] == reading].groupby("direction", sort=False):
             colour, marker = DIRECTIONS[direction]
             if direction == "free":
                 axis.axhline(part["accuracy"].iloc[0], color=colour, linestyle="--", label="without a subspace")
             else:
-                axis.errorbar(part["ratio"], part["accuracy"], yerr=part["half"], color=colour, marker=marker, markersize=4,
-                              capsize=2, label=f"delta {direction}")
+                axis.errorbar(part["rank_ratio"], part["accuracy"], yerr=part["half"], color=colour, marker=marker,
+                              markersize=4, capsize=2, label=f"delta {direction}")
         axis.plot(explained.index, 100 * explained["bases"], color="0.6", linestyle=":", label="explained deviation (%)")
         axis.set(title=f"DOGE TA ({reading})", xlabel="rank ratio of the shared subspace")
     axes[0].set_ylabel("average accuracy on eight tasks (%)")
@@ -238,10 +238,10 @@ def landscapes(points, base, columns=4):
 def trust(exemplars, ratios, level):
     """TATR Fig. 3: accuracy against the number of exemplars and against the fraction left out; `level`: task arithmetic's."""
     figure, (left, right) = new_figure(8.6, 3.4, ncols=2, sharey=True)
-    left.errorbar(exemplars["exemplars"], exemplars["accuracy"], yerr=exemplars["half"], color=PALETTE[0], marker="o",
+    left.errorbar(exemplars["examples"], exemplars["accuracy"], yerr=exemplars["half"], color=PALETTE[0], marker="o",
                   capsize=2)
     left.set(xscale="log", xlabel="exemplars per task", ylabel="average accuracy on eight tasks (%)")
-    left.set_xticks(exemplars["exemplars"], exemplars["exemplars"])
+    left.set_xticks(exemplars["examples"], exemplars["examples"])
     for i, (name, part) in enumerate(ratios.groupby("label", sort=False)):
         right.errorbar(100 * part["ratio"], part["accuracy"], yerr=part["half"], color=PALETTE[(0, 3)[i]], marker="os"[i],
                        capsize=2, label=name)

@@ -1,96 +1,12 @@
-"""What do the papers claim, and did it hold when measured? Each claim with the rule that judges it from the ledger."""
+"""Did the claims hold that the main tables and the task vectors make? Notebooks 02 to 05."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from .. import experiments as ex
+from ..experiments.measure import Job
+from ..paper import printed_name, published_average
+from .rules import DIRECTION, ELSEWHERE, FAILS, HOLDS, JUDGED, PRESETS, Claim, gap_rule
 
-import pandas as pd
-
-from . import experiments as ex
-from .experiments.measure import Job, measure
-from .paper import printed_name, published_average
-
-HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
-                                      "not measurable here")
 BASELINES = ("Weight Averaging", "Task Arithmetic", "Ties-Merging (paper)", "Ties-Merging (code)")
-PRESETS = {preset: f"DOGE TA ({preset})" for preset in ex.DOGE}
 TATR = "tatr_table1_vit_b32"
-JUDGED = PRESETS["code"]        # where DOGE's presets disagree, the claim is judged on what was released
-
-
-class Evidence:
-    """The measurements that the judges look at, each taken from the ledger when it is first needed.
-
-    `seeds`: the same suite with experts of other fine-tuning seeds, for the gaps of the main table.
-    """
-
-    def __init__(self, suite, seeds=(), **how):
-        self.suite, self.seeds, self.how = suite, seeds, how
-
-    @cached_property
-    def sizes(self):
-        """Accuracy (percent) by number of merged tasks (rows) and method (columns)."""
-        rows = ex.by_task_count(ex.task_count(self.suite, self.tried, **self.how))
-        return rows.pivot(index="size", columns="label", values="accuracy")
-
-    @cached_property
-    def tried(self):
-        """Everything tried on the validation pictures."""
-        return ex.selection(self.suite, **self.how)
-
-    @cached_property
-    def averages(self):
-        """Average accuracy (percent) of every row of the main table, all tasks merged, over all fine-tuning seeds."""
-        tried = [self.tried, *(ex.selection(suite, **self.how) for suite in self.seeds)]
-        tables = [ex.main_rows(suite, best, **self.how) for suite, best in zip((self.suite, *self.seeds), tried)]
-        return pd.concat([ex.accuracy_table(table)["Avg"] for table in tables], axis=1).mean(axis=1)
-
-    @cached_property
-    def all_averages(self):
-        """Average accuracy (percent) of every row there is, on the first suite's experts."""
-        rows = [make(self.suite, self.tried, **self.how) for make in (ex.main_rows, ex.other_rows, ex.built_rows)]
-        return ex.accuracy_table(pd.concat(rows))["Avg"]
-
-    @cached_property
-    def sweep(self):
-        """Average accuracy (percent) by lambda (rows) and method (columns)."""
-        return ex.sweep_averages(ex.lambda_sweep(self.suite, **self.how))
-
-    @cached_property
-    def cosines(self):
-        """Cosine similarities of the task vectors."""
-        return ex.task_cosines(self.suite)
-
-    def accuracy(self, job):
-        """Mean accuracy (percent) of one job."""
-        table = measure("claims", self.suite, [job], **self.how)
-        return 100 * table.loc[table["metric"] == "accuracy", "value"].mean()
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a paper, the notebook that measures it, and the rule that judges it."""
-
-    paper: str
-    item: str
-    statement: str
-    notebook: str
-    judge: Callable      # Evidence -> (verdict, evidence in words)
-
-
-def verdicts(suite, seeds=(), **how):
-    """Every claim with its verdict: DataFrame of paper, item, claim, notebook, verdict, found. Arguments: see `Evidence`."""
-    evidence, rows = Evidence(suite, seeds, **how), []
-    for claim in CLAIMS:
-        verdict, found = claim.judge(evidence)
-        rows.append({"paper": claim.paper, "item": claim.item, "claim": claim.statement, "notebook": claim.notebook,
-                     "verdict": verdict, "found": found})
-    return pd.DataFrame(rows)
-
-
-def gap_rule(measured, published):
-    """`HOLDS` when a gap is at least half the published one, `DIRECTION` when only its sign is right."""
-    return HOLDS if measured >= published / 2 > 0 else DIRECTION if measured > 0 else FAILS
 
 
 def _pairs(matrix):
