@@ -30,7 +30,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m mergelib.run", description=__doc__)
     parser.add_argument("what", choices=("figures", "reproduce"))
     parser.add_argument("--all", action="store_true", help="reproduce also what takes a day, not an afternoon: the other "
-                        "fine-tuning seeds, and what learns on test pictures outside notebook 04's tables")
+                        "fine-tuning seeds, the suite of twenty, and what learns on test pictures outside notebook 04's tables")
     parser.add_argument("--only", default="", help="run the notebooks whose name begins with this, for example 05")
     parser.add_argument("--out", type=Path, help="write notebooks and figures below this folder, not into the checkout")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -112,9 +112,9 @@ def _keep(slow):
 
 
 def takes_long(row):
-    """Whether a number belongs to those that take a day together: other fine-tuning seeds, and most that are learned."""
+    """Whether a number belongs to those that take a day together: other seeds, twenty tasks, and most that are learned."""
     learns = row["method"] in METHODS and TEST_PICTURES in METHODS[row["method"]].needs
-    return row["seed"] != "0" or (learns and row["experiment"] != "learned")
+    return row["seed"] != "0" or row["suite"] == "sketch-20" or (learns and row["experiment"] != "learned")
 
 
 def set_ledger_aside(everything, slow=False):

@@ -1,10 +1,26 @@
-"""A tiny random base and its experts, named as open_clip names the tensors of an image tower."""
+"""What several test files need: tiny random checkpoints and suites, an empty ledger, and stand-ins for what takes long.
 
+The tensors are named as open_clip names those of an image tower.
+"""
+
+import zlib
+from importlib import import_module
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
+
+from mergelib import models
+from mergelib.adapt import coefficients
+from mergelib.adapt.gradients import trainable_tower
+from mergelib.benchmark import EIGHT, SPLITS
+from mergelib.ledger import Ledger
+from mergelib.models import image_features, normalise_pixels
+from mergelib.zoo import Suite
 
 SHAPES = {
     "class_embedding": (16,),
@@ -14,6 +30,7 @@ SHAPES = {
     "transformer.resblocks.0.attn.in_proj_weight": (48, 16),
     "transformer.resblocks.0.mlp.c_fc.weight": (64, 16),
 }
+MATRICES = tuple(name for name in SHAPES if "resblocks" in name and len(SHAPES[name]) == 2)
 BUFFER = "position_ids"
 
 
@@ -47,8 +64,6 @@ def one_process(monkeypatch):
 @pytest.fixture
 def tiny_suite(monkeypatch, tmp_path):
     """A suite of two tasks on an image tower of one layer, with random weights and pictures without labels."""
-    from mergelib import models
-    from mergelib.adapt import coefficients
     monkeypatch.setitem(models.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
     monkeypatch.setattr(coefficients, "CACHE", tmp_path)
     draw, tasks = torch.Generator().manual_seed(0), ("digits", "signs")
@@ -64,3 +79,97 @@ def tiny_suite(monkeypatch, tmp_path):
     return SimpleNamespace(name="tiny", model="tiny", digest="0", condition="clean", tasks=tasks, base=base, experts=experts,
                            heads={task: torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tasks)},
                            pictures=pictures)
+
+
+@pytest.fixture
+def labelled(tiny_suite, one_process):
+    """The tiny suite with a third task, labels of all pictures, and heads that are surer of some pictures than of others."""
+    draw, rng, add = torch.Generator().manual_seed(5), np.random.default_rng(5), "flags"
+    tiny_suite.seed, tiny_suite.tasks = 0, (*tiny_suite.tasks, add)
+    tiny_suite.experts[add] = {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draw)
+                               for name, tensor in tiny_suite.base.items()}
+    tiny_suite.heads = {task: (1.3 + i) * torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tiny_suite.tasks)}
+    pixels = {(task, split): (rng.integers(216, size=(40, 1, 1, 3)) + rng.integers(40, size=(40, 32, 32, 3))).astype(np.uint8)
+              for task in tiny_suite.tasks for split in SPLITS}
+    labels = {task: rng.integers(head.shape[1], size=40) for task, head in tiny_suite.heads.items()}
+    tiny_suite.pictures = lambda task, split, count=None: (pixels[task, split][:count], labels[task][:count])
+    return tiny_suite
+
+
+def losses(suite, state, task, count=None):
+    """Loss and scores of every test picture."""
+    pixels, labels = suite.pictures(task, "test", count)
+    with torch.no_grad():
+        scores = image_features(trainable_tower(state, suite, task), normalise_pixels(pixels)) @ suite.heads[task]
+    return cross_entropy(scores, torch.as_tensor(labels), reduction="none"), scores
+
+
+def vectors(suite):
+    """Task -> tensor -> task vector."""
+    return {task: {name: expert[name] - suite.base[name] for name in expert} for task, expert in suite.experts.items()}
+
+
+# --- measurements
+
+@pytest.fixture
+def suite():
+    """The eight tasks' names on checkpoints of nine numbers; each expert is farther from the base than the one before."""
+    draw = torch.Generator().manual_seed(0)
+    base = {"w": torch.randn(9, generator=draw)}
+    experts = [{"w": base["w"] + i * torch.randn(9, generator=draw)} for i in range(1, 1 + len(EIGHT))]
+    return Suite("tiny", "none", 0, base, dict(zip(EIGHT, experts)), {}, "0123abcd")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "results")
+
+
+class Fakes:
+    """Stand in for `merge` and `evaluate`: a merged model is what it was made of, and what was evaluated is kept."""
+
+    def __init__(self):
+        self.merged, self.evaluated = [], []
+
+    def merge(self, method, base, experts, preset=None, suite=None, **options):
+        seen = {} if suite is None else {"pictures": suite.tasks, "condition": suite.condition}
+        self.merged.append({"method": method, "preset": preset, "options": options, "tasks": tuple(experts), **seen})
+        return self.merged[-1]
+
+    def accuracy(self, model, condition, task, split):
+        return zlib.crc32(repr((model, condition, task, split)).encode()) % 600 / 600
+
+    def evaluate(self, model, suite, tasks, split, hits):
+        (task,) = tasks
+        self.evaluated.append((model, suite.condition, task, split))
+        found = {"accuracy": self.accuracy(*self.evaluated[-1]), "loss": 1.0, "entropy": 1.0, "n": 600, "hits": "AA=="}
+        return pd.DataFrame([{"task": task, **found}])
+
+
+@pytest.fixture
+def fakes(monkeypatch, one_process):
+    found, module = Fakes(), import_module("mergelib.experiments.measure")       # the package's attribute is the function
+    monkeypatch.setattr(module, "merge", found.merge)
+    monkeypatch.setattr(module, "evaluate", lambda *arguments, hits: found.evaluate(*arguments, hits))
+    return found
+
+
+@pytest.fixture
+def asked(monkeypatch, fakes):
+    """The jobs that experiments want on test pictures; what `choose` wants is measured, with the fakes."""
+    def measure(experiment, suite, wanted, **how):
+        jobs.extend(wanted)
+        return pd.DataFrame([vars(job) for job in wanted])
+    jobs = []
+    for name in ("ablation", "robustness"):
+        monkeypatch.setattr(import_module(f"mergelib.experiments.{name}"), "measure", measure)
+    return jobs
+
+
+def accuracies(table):
+    return table[table["metric"] == "accuracy"]
+
+
+@pytest.fixture
+def a_checkpoint_every_step(monkeypatch):
+    monkeypatch.setattr("mergelib.training.time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a minute per look

@@ -76,7 +76,7 @@ def test_along_the_subspace_is_compared_with_none(monkeypatch):
 
 @pytest.mark.parametrize("low, high, verdict", [(0.41, 0.6, HOLDS), (0.3, 0.41, DIRECTION), (0.1, 0.3, FAILS)])
 def test_what_is_explained_is_read_between_10_and_30_per_cent(monkeypatch, low, high, verdict):
-    shares = pd.DataFrame({"bases": [0.01, low, high, 0.99]}, index=[0.02, 0.1, 0.3, 0.9])
+    shares = pd.DataFrame({"bases": [0.01, low, high, 0.99], "task vectors": 0.5}, index=[0.02, 0.1, 0.3, 0.9])
     monkeypatch.setattr(ex, "explained", lambda suite: shares)
     assert judge("There more than 40 %", suite=None)[0] == verdict
 

@@ -116,3 +116,44 @@ def test_the_model_with_gradient_surgery_is_another_one(folder, tmp_path):
     make.train_experts("tiny", models, folder, tmp_path / "work")
     plain, surgery = read_manifest(folder)["experts"].values()
     assert plain["recipe"] == surgery["recipe"] and plain["sha256"] != surgery["sha256"]
+
+
+def marked_pictures(task, split):
+    """Pictures that say of which task and class they are: the second and the first value of their first pixel."""
+    rng = np.random.default_rng(["signs", "dice"].index(task))
+    pixels, labels = rng.integers(256, size=(20, 32, 32, 3), dtype=np.uint8), np.arange(20) % 3
+    pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = labels, ["signs", "dice"].index(task)
+    return pixels, labels
+
+
+def projected_by_hand(visual, heads, images):
+    """PCGrad's gradient of two tasks, each one's own from a pass of the whole batch; and the mean loss."""
+    marks = ((images[:, :2, 0, 0] / 2 + 1) * 127.5).round().long()
+    gradients, losses = [], []
+    for i, head in enumerate(heads.values()):
+        scores = image_features(visual, images) @ head
+        own = marks[:, 1] == i
+        losses.append(cross_entropy(scores[own], marks[own, 0]))
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(losses[-1], list(visual.parameters()))]))
+    one, other = gradients
+    assert one @ other < 0, "there is no conflict, so this shows nothing"
+    return ((one - one @ other / (other @ other) * other) + (other - one @ other / (one @ one) * one)) / 2, sum(losses) / 2
+
+
+def test_surgery_on_one_task_s_pictures_at_a_time_is_that_of_the_whole_batch(folder, monkeypatch, tmp_path):
+    def fit(module, loss_of, recipe, checkpoint, title):
+        value = loss_of(0, np.random.default_rng(0))
+        value.backward()
+        found.append((torch.cat([weight.grad.flatten() for weight in module.parameters()]), value))
+    found, seen = [], []
+    monkeypatch.setattr(train, "load_pictures", marked_pictures)
+    monkeypatch.setattr(train, "augment", lambda images, rng: seen.append(images) or images)
+    monkeypatch.setattr(train, "fit", fit)
+    visual, head = build_clip("tiny").visual, 0.1 * torch.randn(128, 3, generator=torch.Generator().manual_seed(0))
+    heads = {"signs": head, "dice": -head}
+    train.finetune(visual, heads, ("signs", "dice"), Recipe(1, 6, 1e-3, 0.0), tmp_path / "pcgrad.pt", surgery=True)
+    assert sum(len(images) for images in seen) == 12
+    expected, loss = projected_by_hand(visual, heads, torch.cat(seen))
+    # sums over pictures in another order: a few units in the seventh digit of the largest entries
+    torch.testing.assert_close(found[0][0], expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+    assert found[0][1].item() == pytest.approx(loss.item(), rel=1e-5)

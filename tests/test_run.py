@@ -161,7 +161,7 @@ def test_numbers_of_models_that_are_not_shipped_cannot_be_measured_again_and_are
     assert sorted(zip(kept["model"], kept["method"])) == [("large", ROW["method"]), (ROW["model"], "pcgrad")]
 
 
-LONG = [ROW | {"seed": "1"}, ROW | {"method": "adamerging", "tasks": "a+b"}]
+LONG = [ROW | {"seed": "1"}, ROW | {"suite": "sketch-20"}, ROW | {"method": "adamerging", "tasks": "a+b"}]
 
 
 def test_what_takes_a_day_is_measured_again_only_if_asked_for(command, old_results):

@@ -117,14 +117,15 @@ def ties_tatr_pass(tensors, base, tasks, suite, density=0.2, ratio=0.01, example
 
 # --- DOGE before its approximation ------------------------------------------------------------------------------------
 
-def doge_gradient_pass(tensors, base, tasks, suite, examples=128, inner_product="row", **switches):
+def doge_gradient_pass(tensors, base, tasks, suite, examples=128, inner_product="row", mask="none", **switches):
     """First pass of DOGE TA with the losses' gradients at the base (DOGE Eq. 4) where Eq. 5 has minus the task vectors.
 
     From the first `examples` labelled training pictures of each task. The signs and the scale of gradients do not matter to
-    the solution. Raises ValueError for `inner_product="global"`, which knows no tensor's own slopes.
+    the solution. Raises ValueError for `inner_product="global"` and `mask="tau+delta"`, whose first pass knows no gradients.
     """
     one_of("inner_product", inner_product, ("row", "tensor"))
+    one_of("mask", mask, ("none", "tau"))
     found = [loss_gradient(base, suite, task, "train", examples) for task in progress(tasks, "measuring gradients", delay=2)]
     slopes = {name: {"slopes": torch.stack([gradients[name] for gradients in found])}
               for name, _, _ in tensors() if name in found[0]}
-    return {**doge_first_pass(tensors, **switches), "each": slopes}
+    return {**doge_first_pass(tensors, mask, **switches), "each": slopes}

@@ -48,9 +48,11 @@ def _best_rank(e):
 
 
 def _explained(e):
-    share = 100 * ex.explained(e.suite)["bases"].loc[0.1:0.3]
-    verdict = HOLDS if share.min() > 40 else DIRECTION if share.max() > 40 else FAILS
-    return verdict, f"10 to 30 % of the directions have {share.min():.0f} to {share.max():.0f} % of the bases' singular values"
+    share = 100 * ex.explained(e.suite).loc[0.1:0.3]
+    low, high = share.min(), share.max()
+    verdict = HOLDS if low["bases"] > 40 else DIRECTION if high["bases"] > 40 else FAILS
+    return verdict, "10 to 30 % of the directions explain " + ", ".join(
+        f"{low[of]:.0f} to {high[of]:.0f} % of the {of}" for of in share)
 
 
 def _along(e):

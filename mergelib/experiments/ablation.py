@@ -124,9 +124,9 @@ def rank_table(rows):
 def direction_table(rows, reading, ratio=1 / 6):
     """DOGE Tab. 7: accuracy (percent) of each task (rows) by direction at one rank ratio, from `rank_rows`."""
     options = rows["options"].map(json.loads)
-    direction = options.map(lambda given: given["direction"])
-    here = [given.get("rank_ratio", ratio) == ratio for given in options]
-    kept = rows.assign(direction=direction)[here & (rows["preset"] == reading) & (rows["metric"] == "accuracy")]
+    here = options.map(lambda given: given.get("rank_ratio", ratio) == ratio)
+    rows = rows.assign(direction=options.map(lambda given: given["direction"]))
+    kept = rows[here & (rows["preset"] == reading) & (rows["metric"] == "accuracy")]
     return 100 * kept.pivot_table(index="task", columns="direction", values="value", sort=False)
 
 

@@ -111,7 +111,7 @@ def _measure_groups(suite, lam):
         groups = table.groupby(pd.cut(table["entropy"].clip(lower=1e-9), EDGES, labels=EDGES[:-1]), observed=False)
         found = {"group loss": groups["loss"].mean().fillna(0), "group accuracy": groups["accuracy"].mean().fillna(0)}
         whole, *parts = _group_rows(suite, lam, task)
-        rows.append(_valued(whole, spearmanr(table["entropy"], table["loss"]).statistic, len(table)))
+        rows.append(_valued(whole, np.nan_to_num(spearmanr(table["entropy"], table["loss"]).statistic), len(table)))
         rows += [_valued(row, found[row["metric"]][row["options"]["group"]], groups.size()[row["options"]["group"]])
                  for row in parts]
     return rows
