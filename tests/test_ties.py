@@ -5,6 +5,7 @@ import torch
 from conftest import SHAPES, random_checkpoints
 
 from mergelib import merge
+from mergelib.methods.ties import _counts, global_thresholds, magnitude_threshold
 
 
 def states(base, *taus):
@@ -108,3 +109,24 @@ def test_a_density_outside_0_to_1_is_refused(base, experts, density):
 def test_an_unknown_combination_is_refused_by_name(base, experts):
     with pytest.raises(ValueError, match="combine is 'max'; it can be 'mean', 'sum'"):
         merge("ties", base, experts, combine="max")
+
+
+# --- the threshold of a whole that is never held
+
+@pytest.mark.parametrize("density", [0.001, 0.2, 0.5, 0.999, 1.0])
+def test_a_threshold_over_many_tensors_is_that_of_all_together(density):
+    draw = torch.Generator().manual_seed(0)
+    parts = [torch.randn(3, n, generator=draw) * 10.0**-i for i, n in enumerate((1, 50, 1000, 7))]
+    parts += [torch.zeros(3, 40), torch.full((3, 60), 0.125), torch.full((3, 2), 1e-40), torch.full((3, 1), torch.inf)]
+
+    def tensors():
+        return ((f"w{i}", None, part) for i, part in enumerate(parts))
+    whole = torch.cat(parts, dim=1)
+    expected = torch.stack([magnitude_threshold(row, density) for row in whole])
+    assert torch.equal(global_thresholds(tensors, density), expected)
+
+
+def test_counting_in_pieces_counts_the_same(monkeypatch):
+    values = torch.randn(2, 1000, generator=torch.Generator().manual_seed(1))
+    whole = _counts(lambda: [values], 1 << 16, lambda bits, row: bits >> 15)
+    assert torch.equal(_counts(lambda: [values], 1 << 16, lambda bits, row: bits >> 15, chunk=7), whole) and whole.sum() == 2000

@@ -80,7 +80,7 @@ def rank(table, explained):
             else:
                 axis.errorbar(part["rank_ratio"], part["accuracy"], yerr=part["half"], color=colour, marker=marker,
                               markersize=4, capsize=2, label=f"delta {direction}")
-        axis.plot(explained.index, 100 * explained["bases"], color="0.6", linestyle=":", label="explained by the directions (%)")
+        axis.plot(explained.index, 100 * explained["bases"], color="0.6", linestyle=":", label="explained (%)")
         axis.set(title=f"DOGE TA ({reading})", xlabel="rank ratio of the shared subspace")
     axes[0].set_ylabel("average accuracy on eight tasks (%)")
     axes[0].legend(fontsize=7)

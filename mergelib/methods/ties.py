@@ -9,12 +9,20 @@ def magnitude_threshold(values, density):
     """Smallest magnitude that is kept when about `density` of `values` (any shape) are kept, by the `>=` rule.
 
     As in the released codes of TIES and DOGE it is the k-th smallest magnitude with k = d - floor(d density), so that
-    floor(d density) + 1 entries are kept when none are equal. Raises ValueError unless 0 < density <= 1.
+    floor(d density) + 1 entries are kept when none are equal.
+    """
+    k = kept_from(values.numel(), density)
+    return values.abs().flatten().kthvalue(k).values if k else values.new_zeros(())
+
+
+def kept_from(size, density):
+    """The rank, from the smallest, of the first of `size` magnitudes that is kept; 0 when all are.
+
+    Raises ValueError unless 0 < density <= 1.
     """
     if not 0 < density <= 1:
         raise ValueError(f"density is {density}; it is the fraction of entries kept and must lie in (0, 1].")
-    k = values.numel() - int(values.numel() * density)
-    return values.abs().flatten().kthvalue(k).values if k else values.new_zeros(())
+    return size - int(size * density)
 
 
 def global_thresholds(tensors, density):
@@ -22,8 +30,35 @@ def global_thresholds(tensors, density):
 
     `tensors()` yields (name, theta_0, taus) for every merged tensor.
     """
-    whole = torch.cat([flat(taus).abs() for _, _, taus in tensors()], dim=1)
-    return torch.stack([magnitude_threshold(row, density) for row in whole])
+    return kth_magnitudes(lambda: (flat(taus) for _, _, taus in tensors()), lambda size: kept_from(size, density))
+
+
+def kth_magnitudes(parts, rank):
+    """The k-th smallest magnitude of each row of a matrix that is never held whole: T numbers, fp32.
+
+    `parts()` yields T x n columns of it, fp32, and is gone through twice; `rank(columns)` is k, counted from 1; 0 gives 0.
+    Exact: positive floats are ordered as their bits are, so the upper 16 bits are counted first, then the lower 15 bits of
+    those numbers that have the right upper ones.
+    """
+    upper = _counts(parts, 1 << 16, lambda bits, row: bits >> 15)
+    k = rank(int(upper[0].sum()))
+    if k == 0:
+        return torch.zeros(len(upper))
+    buckets = [int((counts.cumsum(0) >= k).int().argmax()) for counts in upper]
+    lower = _counts(parts, 1 << 15, lambda bits, row: bits[bits >> 15 == buckets[row]] & 0x7FFF)
+    before = [k - int(counts[:bucket].sum()) for counts, bucket in zip(upper, buckets)]
+    places = [int((counts.cumsum(0) >= left).int().argmax()) for counts, left in zip(lower, before)]
+    return torch.tensor([bucket << 15 | place for bucket, place in zip(buckets, places)], dtype=torch.int32).view(torch.float32)
+
+
+def _counts(parts, size, key, chunk=1 << 22):
+    """How often each number below `size` occurs as `key(bits of a magnitude, row)`, row by row: T x size."""
+    total = 0
+    for part in parts():
+        bits = part.abs().contiguous().view(torch.int32)
+        total = total + torch.stack([sum(torch.bincount(key(piece, row), minlength=size) for piece in values.split(chunk))
+                                     for row, values in enumerate(bits)]).cpu()
+    return total
 
 
 def ties_first_pass(tensors, density=0.2):
