@@ -5,6 +5,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import MATRICES, accuracies
@@ -12,6 +13,7 @@ from conftest import MATRICES, accuracies
 from mergelib import METHODS, merge
 from mergelib import experiments as ex
 from mergelib.benchmark import EIGHT
+from mergelib.evaluate import pack_hits
 from mergelib.experiments.selection import ETAS
 from mergelib.methods import ENCODER_MATRICES
 
@@ -127,3 +129,29 @@ def test_what_a_rank_explains_is_what_an_svd_says(base, experts):
         assert table.loc[ratio].to_dict() == pytest.approx(shares_by_svd(base, experts, ratio), abs=1e-5)
     assert (table.diff().dropna() > 0).all(axis=None) and (table <= 1 + 1e-12).all(axis=None)
     assert table.loc[1.0].tolist() == pytest.approx([1, 1])
+
+
+def ranked(direction, ratio=None, right=300, task="signs", preset="code"):
+    """One row of `rank_rows`: so many of 600 pictures were right."""
+    options = {"direction": direction, **({} if ratio is None else {"rank_ratio": ratio})}
+    hits = pack_hits(np.arange(600) < right)
+    return {"label": "DOGE TA", "metric": "accuracy", "task": task, "seed": "0", "count": 600, "hits": hits,
+            "value": right / 600, "preset": preset, "options": json.dumps(options)}
+
+
+def test_ranks_are_read_by_ratio_reading_and_direction():
+    rows = pd.DataFrame([ranked("orthogonal", 0.1, 330), ranked("orthogonal", 0.3, 360), ranked("along", 0.1, 240),
+                         ranked("free", right=300), ranked("free", right=60, preset="exact")])
+    curve, free = ex.rank_table(rows)
+    assert curve["code", "orthogonal"].tolist() == pytest.approx([55, 60]) and curve["code", "along"].loc[0.1] == 40
+    assert free.to_dict() == pytest.approx({"code": 50, "exact": 10})
+
+
+def test_directions_are_compared_at_one_ratio_and_reading():
+    rows = [ranked(direction, 1 / 6, right, task) for direction, right in (("orthogonal", 330), ("along", 270))
+            for task in ("signs", "digits")]
+    rows += [ranked("free", None, 300, task) for task in ("signs", "digits")]
+    others = [ranked("orthogonal", 0.5, 600), ranked("orthogonal", 1 / 6, 600, preset="exact")]
+    table = ex.direction_table(pd.DataFrame(rows + others), "code")
+    assert table.loc["signs"].to_dict() == pytest.approx({"orthogonal": 55, "along": 45, "free": 50})
+    assert list(table.index) == ["signs", "digits"]

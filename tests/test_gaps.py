@@ -1,11 +1,13 @@
 """Are gaps between methods told from chance? The paired bootstrap against what theory says of it."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mergelib.evaluate import pack_hits
-from mergelib.experiments import averages, order_kept, paired_gaps
+from mergelib.experiments import averages, averages_by, order_kept, paired_gaps
 
 N = 600
 
@@ -43,6 +45,18 @@ def test_seeds_measured_on_the_same_pictures_do_not_narrow_the_interval():
     both, = averages(pd.DataFrame(rows("ours", right) + rows("ours", other, seed=1))).to_dict("records")
     low, high = (100 * np.mean([answer[task] for task in answer]) for answer in (other, right))
     assert (both["lowest"], both["highest"], both["accuracy"]) == pytest.approx((low, high, (low + high) / 2))
+
+
+def test_averages_are_taken_by_columns_and_by_options():
+    table = pd.DataFrame([{**row, "options": json.dumps({"eta": eta}), "reading": reading}
+                          for eta, reading, right in ((0.1, "code", 100), (0.2, "code", 200), (0.2, "exact", 300))
+                          for row in rows("ours", {"digits": np.arange(400) < right})])
+    found = averages_by(table, "eta", "reading")
+    assert found[["eta", "reading", "accuracy"]].values.tolist() == [[0.1, "code", 25], [0.2, "code", 50], [0.2, "exact", 75]]
+    without = averages_by(table[table["reading"] == "exact"], "direction")          # an option that the method was not given
+    assert len(without) == 1 and without["direction"].isna().all()
+    with pytest.raises(ValueError, match="several settings"):
+        averages_by(table, "reading")
 
 
 def test_a_method_is_no_better_than_itself():

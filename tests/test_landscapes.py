@@ -120,3 +120,11 @@ def test_sensitivities_are_measured_once(labelled, ledger, monkeypatch):
     pd.testing.assert_frame_equal(ex.layer_sensitivity(labelled, 1, Ledger(ledger.folder)), first)
     with pytest.raises(TypeError):
         ex.layer_sensitivity(labelled, 2, Ledger(ledger.folder))
+
+
+def test_corners_are_the_three_components():
+    points = pd.DataFrame([(target, x, y, 10 * x + y + shift) for target, shift in (("signs", 0.0), ("all tasks", 5.0))
+                           for x in (-0.2, 0.0, 1.0) for y in (0.0, 0.5, 1.0)], columns=["target", "x", "y", "loss"])
+    table = ex.corners(points)
+    assert table.loc["signs"].to_dict() == {"orthogonal": 0, "positive": 10, "negative": 1}
+    assert table.loc["all tasks"].tolist() == [5, 15, 6]

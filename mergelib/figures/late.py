@@ -106,7 +106,7 @@ def changes(table):
         part = table[table["chosen"] == chosen]
         places = [names.index(name) + shift for name in part["change"]]
         axis.errorbar(part["accuracy"], places, xerr=part["half"], color=colour, marker=marker, linestyle="", capsize=2,
-                      label=f"eta {chosen}")
+                      label=f"eta {chosen}".replace("anew", "chosen anew"))
     axis.axvline(table["accuracy"].iloc[0], color="0.6", linestyle="--", linewidth=0.8)
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
