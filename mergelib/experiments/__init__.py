@@ -3,6 +3,7 @@
 from .ablation import (
     ablation,
     changed,
+    changed_anew,
     chosen_etas,
     direction_table,
     eta_rows,
@@ -37,9 +38,9 @@ from .vectors import (
 )
 
 __all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "budget_averages", "built_rows", "by_condition",
-           "by_task_count", "changed", "chosen_etas", "chosen_jobs", "chosen_rows", "coefficients", "conflict_losses",
-           "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE", "entropy_and_loss", "eta_rows",
-           "exemplar_rows", "explained", "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job",
+           "by_task_count", "changed", "changed_anew", "chosen_etas", "chosen_jobs", "chosen_rows", "coefficients",
+           "conflict_losses", "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE", "entropy_and_loss",
+           "eta_rows", "exemplar_rows", "explained", "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job",
            "lambda_rows", "lambda_sweep", "landscapes", "layer_sensitivity", "learned_rows", "learned_task_count",
            "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows",
            "paired_gaps", "PATHS", "per_task_rows", "printed_ablation", "rank_rows", "rank_table", "ratio_rows",

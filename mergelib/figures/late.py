@@ -231,6 +231,8 @@ def landscapes(points, base, columns=4):
             colour, marker = PARTS[name]
             axis.plot(*at, marker=marker, color=colour, markeredgecolor="white", markersize=8, linestyle="", label=name)
         axis.set(title=title, xlim=(-0.2, 1.2), ylim=(-0.2, 1.2))
+    figure.supxlabel("towards the positive part", fontsize=9)
+    figure.supylabel("towards the negative part", fontsize=9)
     _legend_below(figure, axes[0, 0])
     return figure
 
