@@ -39,8 +39,7 @@ def merge(method, base, experts, preset=None, out_dtype=None, out=None, executor
         raise ValueError(f"There is no method {method!r}. Known methods: {', '.join(METHODS)}.")
     spec = METHODS[method]
     settings = spec.settings(preset, **options)
-    if out is not None and (spec.finish or spec.per_task):
-        raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
+    check_out(spec, out)
     source, keep = base, spec.needs != "nothing" or (out is None and executor is None)
     base, experts = open_all(base, experts, read_state if keep else open_state)
     check_compatible(base, experts)
@@ -176,6 +175,12 @@ def _recipe(method, base, experts, settings, out_dtype):
 def _folder(source):
     """The folder that a source is, or None."""
     return Path(source) if isinstance(source, (str, Path)) and Path(source).is_dir() else None
+
+
+def check_out(spec, out):
+    """Raise ValueError for a folder to write to if a method gives more than one model."""
+    if out is not None and (spec.finish or spec.per_task):
+        raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
 
 
 def _check_suite(spec, suite, experts):
