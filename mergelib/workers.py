@@ -44,6 +44,7 @@ def processes(count, start=None, arguments=()):
     """
     pool = ProcessPoolExecutor(count, get_context("spawn"), start or _settle, arguments)
     try:
+        _start_all(pool, count)
         yield pool
     except BaseException:
         for process in list((pool._processes or {}).values()):
@@ -51,6 +52,18 @@ def processes(count, start=None, arguments=()):
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_all(pool, count):
+    """Start a pool's processes deaf to interrupts, of which they would complain while they import; `_settle` comes after."""
+    if threading.current_thread() is not threading.main_thread():       # only that one may say what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in range(count):
+            pool.submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def worker_number():

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -146,6 +148,22 @@ def test_a_full_disk_is_told_and_leaves_nothing(call, tmp_path, monkeypatch, whe
 def test_no_permission_is_told(call, monkeypatch, tmp_path):
     monkeypatch.setattr("pathlib.Path.mkdir", fail_with(errno.EACCES))
     refused(call(), f"No permission for {tmp_path}/out", "--out")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_all_at_once_with_one_line(tmp_path, on_disk, workers):  # noqa: F811
+    base, experts = on_disk
+    child = subprocess.Popen([sys.executable, "-m", "mergelib", "merge", "--base", base, "--expert", experts["task-0"],
+                              "--expert", experts["task-1"], "--method", "doge-ta", "--option", "steps=1000000",
+                              "--workers", str(workers), "--out", tmp_path / "out"],
+                             stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("out/.*.part")):
+        assert child.poll() is None, child.stderr.read()
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)         # as a terminal sends it, to the workers too
+    message = child.communicate(timeout=60)[1]
+    assert child.returncode == 130 and message.count("\n") == 1 and message.startswith("mergelib: Interrupted")
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_an_interruption_says_that_the_next_call_goes_on(call, monkeypatch):
