@@ -13,7 +13,7 @@ import torch
 
 from . import METHODS, merge
 from .preview import inspect, preview
-from .workers import cores, processes
+from .workers import cores, one_thread, processes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -79,7 +79,7 @@ def _merge(asked):
     if asked.dry_run:
         print(preview(asked.method, asked.base, experts, **how))
         return
-    with processes(asked.workers) if asked.workers > 1 else nullcontext() as pool:
+    with one_thread(), processes(asked.workers) if asked.workers > 1 else nullcontext() as pool:
         print(merge(asked.method, asked.base, experts, executor=pool, **how))
 
 

@@ -28,7 +28,9 @@ def merge(method, base, experts, preset=None, out_dtype=None, out=None, executor
     given back; after an interruption the same call goes on with it. `executor`: a `concurrent.futures.Executor` that works on
     the tensors; processes of other machines must see the same paths. With either, what lies on disk is read tensor by tensor,
     again in each pass, so memory holds T + a few tensors per worker (methods that rank whole task vectors need more: see
-    `preview`). The numbers do not depend on the executor.
+    `preview`). Every executor gives the same bits; without one torch uses its own threads, whose number may change the last bit
+    of a decomposition.
+
     Raises ValueError for unknown methods, presets and options and for missing data, CheckpointError for checkpoints that do
     not fit together.
 

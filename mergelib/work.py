@@ -9,7 +9,7 @@ from .checkpoints import Adapter, facts
 from .methods import METHODS
 from .methods.linear import task_arithmetic, weight_average
 from .shards import size_of, write_at
-from .workers import ByValue
+from .workers import ByValue, one_thread
 
 OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}
 
@@ -73,13 +73,9 @@ class Work:
 
 
 def do(sent):
-    """Do a work on one thread, as every worker does whatever its machine: sums then round alike."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Do a work that an executor was given."""
+    with one_thread():
         return ByValue(sent.value.run())
-    finally:
-        torch.set_num_threads(threads)
 
 
 def only(state, name):

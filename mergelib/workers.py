@@ -104,6 +104,18 @@ def _work(job):
     return function(*shared, job)
 
 
+@contextmanager
+def one_thread():
+    """torch on one thread, within a `with`: decompositions then round alike on every machine."""
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class ByValue:
     """Something that is pickled with its tensors' numbers; torch would send whole storages, by a file descriptor each."""
 

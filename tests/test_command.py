@@ -46,6 +46,12 @@ def test_merge_writes_what_merge_gives(tmp_path, call, base, experts):
     assert identical(read_state(tmp_path / "out"), theirs)
 
 
+def test_the_bits_do_not_depend_on_the_number_of_workers(tmp_path, call):
+    for workers in (1, 2):
+        assert call("--workers", workers, method="tsv-m", out=tmp_path / str(workers))[0] == 0
+    assert (tmp_path / "1" / "model.safetensors").read_bytes() == (tmp_path / "2" / "model.safetensors").read_bytes()
+
+
 def test_presets_names_and_workers_reach_the_merge(tmp_path, monkeypatch, on_disk):  # noqa: F811
     seen = {}
     monkeypatch.setattr(__main__, "merge", lambda *arguments, **options: seen.update(options, arguments=arguments))

@@ -14,9 +14,16 @@ from test_streaming import on_disk  # noqa: F401  (a fixture)
 
 from mergelib import merge, work
 from mergelib.checkpoints import read_state
-from mergelib.workers import ByValue, processes
+from mergelib.workers import ByValue, one_thread, processes
 
 ONE_MODEL = [(method, preset) for method, preset in RUNS if not DATA_FREE[method].per_task]
+
+
+@pytest.fixture(autouse=True)
+def one_thread_here():
+    """What is compared with is merged on one thread, as executors do."""
+    with one_thread():
+        yield
 
 
 class Shuffled(Executor):
