@@ -3,34 +3,35 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .adapters import Adapter, facts, is_adapter, read_adapter
 from .paths import write_atomically
+from .sources import CheckpointError, LazyState, lazy_state, not_finite
+
+EMBEDDINGS = ("embed_tokens", "embed_in", "embed_out", "word_embeddings", "token_embedding", "tok_embeddings", "wte", "lm_head",
+              "shared.weight")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or checkpoints that cannot be merged; the message lists every reason."""
+def open_state(source, base=None):
+    """A checkpoint whose tensors are read when asked for; a mapping is handed back as it is.
 
-
-def read_state(source):
-    """A state dict (name -> tensor) from a `.safetensors` file; a mapping is handed back as it is.
-
-    Raises CheckpointError when the file is missing, damaged, or in a format that could run code when read.
+    `source`: a .safetensors file, a folder with one or with an index of several, or, for an expert of `base` (as this
+    function returns it), a PEFT LoRA folder. Raises CheckpointError for what is missing, damaged or could run code.
     """
     if not isinstance(source, (str, Path)):
         return source
-    file = Path(source)
-    if not file.exists():
-        raise CheckpointError(f"{file} does not exist. Give the path of a .safetensors file.")
-    if file.suffix != ".safetensors":
-        raise CheckpointError(f"{file} is not a .safetensors file. Pickled checkpoints (.pt, .bin) can run code when "
-                              f"they are read; convert them with safetensors.torch.save_file first.")
-    try:
-        with safe_open(file, framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch or write it again.") from error
+    if not is_adapter(source):
+        return lazy_state(source)
+    if base is None:
+        raise CheckpointError(f"{source} is a LoRA adapter. It can be an expert; give the model it was trained on as the base.")
+    return read_adapter(source, base)
+
+
+def read_state(source, base=None):
+    """What `open_state` opens, read into memory as a state dict (name -> tensor), but for an adapter, which stays one."""
+    state = open_state(source, base)
+    return state.load() if isinstance(state, LazyState) else state
 
 
 def write_state(file, state, metadata=None):
@@ -42,7 +43,8 @@ def write_state(file, state, metadata=None):
 def check_compatible(base, experts):
     """Raise CheckpointError unless every expert has the base's names, shapes and dtypes and only finite numbers.
 
-    `base`: state dict; `experts`: mapping from task to state dict. All mismatches are listed, not only the first.
+    `base`: state dict or what `open_state` gives; `experts`: mapping from task to such. All mismatches are listed, not only
+    the first; of a checkpoint on disk the numbers are not looked at before they are merged.
     An expert equal to the base is refused too: its task vector is zero, which is hardly ever what was meant.
     """
     if not experts:
@@ -53,7 +55,7 @@ def check_compatible(base, experts):
     problems = [f"base: {line}" for line in _not_finite(base)]
     for task, expert in experts.items():
         found = _mismatches(base, expert) + _not_finite(expert)
-        if not found and all(torch.equal(expert[name], tensor) for name, tensor in base.items()):
+        if not found and not _differs(base, expert):
             found = ["is equal to the base, so there is nothing to merge. Was it fine-tuned and saved?"]
         problems += [f"expert {task}: {line}" for line in found]
     if problems:
@@ -65,15 +67,32 @@ def _mismatches(base, expert):
     lines = [f"has no tensor {name}" for name in base if name not in expert]
     lines += [f"has a tensor that the base lacks: {name}" for name in expert if name not in base]
     for name in sorted(set(base) & set(expert)):
-        ours, theirs = base[name], expert[name]
-        if ours.shape != theirs.shape:
-            lines.append(f"{name} has shape {tuple(theirs.shape)}, the base has {tuple(ours.shape)}")
-        elif ours.dtype != theirs.dtype:
-            lines.append(f"{name} is {theirs.dtype}, the base is {ours.dtype}; convert one of them")
+        (ours, our_dtype), (theirs, their_dtype) = facts(base, name), facts(expert, name)
+        if ours != theirs:
+            lines.append(f"{name} has shape {theirs}, the base has {ours}{_vocabulary(name, ours, theirs)}")
+        elif our_dtype != their_dtype:
+            lines.append(f"{name} is {their_dtype}, the base is {our_dtype}; convert one of them")
     return lines
 
 
+def _vocabulary(name, ours, theirs):
+    """What to do about an embedding of another length; nothing for other tensors."""
+    if len(ours) != 2 or ours[1:] != theirs[1:] or not any(part in name for part in EMBEDDINGS):
+        return ""
+    return (f": the vocabularies differ. If the first {min(ours[0], theirs[0])} tokens are the same, bring both to one length "
+            f"(transformers: model.resize_token_embeddings({ours[0]})) and save again")
+
+
+def _differs(base, expert):
+    """Whether an expert differs from the base anywhere; reads no further than the first difference."""
+    if isinstance(expert, Adapter):
+        return any(expert.delta(name).any() for name in expert.pairs)
+    return not all(torch.equal(expert[name], base[name]) for name in base)
+
+
 def _not_finite(state):
-    """Lines that name the tensors with NaN or infinity and count them."""
-    counts = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in state.items() if tensor.is_floating_point()}
+    """Lines that name the tensors with NaN or infinity and count them; on disk that is found when they are read."""
+    if isinstance(state, (LazyState, Adapter)):
+        return []
+    counts = {name: not_finite(tensor) for name, tensor in state.items()}
     return [f"{name} holds {count} values that are NaN or infinite" for name, count in counts.items() if count]

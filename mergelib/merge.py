@@ -1,63 +1,188 @@
 """How does a method become a merged checkpoint? Here is the only loop over a checkpoint's tensors."""
 
-import inspect
+import json
 import re
+from concurrent.futures import as_completed
 from functools import partial
-from itertools import chain
+from pathlib import Path
 
 import torch
 
-from .checkpoints import check_compatible, read_state
+from .checkpoints import check_compatible, facts, open_state, read_state
 from .methods import ENCODER_MATRICES, METHODS, TEST_PICTURES
-from .methods.linear import eta_by_rule, one_of, task_arithmetic, weight_average
+from .methods.linear import eta_by_rule, one_of
 from .progress import progress
+from .shards import Folder, described
+from .work import OTHERS, Work, call, do, only, stream
+from .workers import ByValue
 
-OTHERS = {"base": lambda theta_0, taus: theta_0, "mean": weight_average, "task-arithmetic": task_arithmetic}
 
-
-def merge(method, base, experts, preset=None, out_dtype=None, **options):
+def merge(method, base, experts, preset=None, out_dtype=None, out=None, executor=None, shard_size=5e9, **options):
     """Merge experts of one base into one state dict; methods that keep more give what `evaluate.logits` describes.
 
-    `method`: a name in `METHODS`. `base`: state dict or path of a .safetensors file; `experts`: mapping from task to such
-    (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype` (default: the
+    `method`: a name in `METHODS`. `base`: state dict or path (see `checkpoints.open_state`); `experts`: mapping from task to
+    such (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype` (default: the
     base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
+
+    `out`: a folder to which the merge is written in shards of at most `shard_size` bytes, tensor by tensor, and whose path is
+    given back; after an interruption the same call goes on with it. `executor`: a `concurrent.futures.Executor` that works on
+    the tensors; processes of other machines must see the same paths. With either, what lies on disk is read tensor by tensor,
+    again in each pass, so memory holds T + a few tensors per worker (methods that rank whole task vectors need more: see
+    `preview`). Every executor gives the same bits; without one torch uses its own threads, whose number may change the last bit
+    of a decomposition.
+
     Raises ValueError for unknown methods, presets and options and for missing data, CheckpointError for checkpoints that do
     not fit together.
 
     >>> merge("task-arithmetic", base, {"digits": a, "signs": b}, lam=0.3)          # doctest: +SKIP
+    >>> merge("ties", "base/", ["a/", "b/"], out="merged/", executor=pool)          # doctest: +SKIP
     """
     if method not in METHODS:
         raise ValueError(f"There is no method {method!r}. Known methods: {', '.join(METHODS)}.")
     spec = METHODS[method]
     settings = spec.settings(preset, **options)
-    base = read_state(base)
-    experts = {task: read_state(expert) for task, expert in as_mapping(experts).items()}
+    check_out(spec, out)
+    source, keep = base, spec.needs != "nothing" or (out is None and executor is None)
+    base, experts = open_all(base, experts, read_state if keep else open_state)
     check_compatible(base, experts)
     if spec.needs != "nothing":
         _check_suite(spec, settings["suite"], experts)
     known = {**settings, "base": base, "tasks": tuple(experts)}
     if spec.finish:
         merged, experts = _merge_below(settings, base, experts), {task: _in_fp32(expert) for task, expert in experts.items()}
-        return _call(spec.finish, merged, experts, **{**known, "base": _in_fp32(base)})
+        return call(spec.finish, merged, experts, **{**known, "base": _in_fp32(base)})
     if TEST_PICTURES in spec.needs and settings["others"] != "base":
         raise ValueError(f"{spec.title} learns with the base's tensors where it does not merge, so others can only be 'base'.")
-    other, (chosen, rest) = _rule(settings["others"]), _divide(base, settings["keys"])
-    tensors = partial(stream, base, experts, chosen)
-    for transform, first_pass in spec.transforms:
-        changed = list(_transform(transform, first_pass, tensors, spec.title, known))    # in memory: looked at often below
-        tensors = partial(iter, changed)
-    found = _first(spec.first_pass, tensors, **known)
-    merged = {task: dict(base) for task in experts} if spec.per_task else dict(base)
-    for name, theta_0, taus in progress(chain(tensors(), stream(base, experts, rest)), f"merging with {spec.title}",
-                                        total=len(chosen) + len(rest), delay=2):
-        tensor = other(theta_0, taus) if name in rest else _each(spec.tensor, name, known, found, theta_0, taus)
-        tensor = tensor.to(out_dtype or base[name].dtype)
-        if spec.per_task:
-            for task, part in zip(merged, tensor.expand(len(taus), *theta_0.shape)):
-                merged[task][name] = part
-        else:
-            merged[name] = tensor
-    return merged
+    works = _works(method, base, experts, settings, out_dtype)
+    if out is None:
+        target = _InMemory(base, tuple(experts) if spec.per_task else None)
+    else:
+        target = Folder(out, _recipe(method, base, experts, settings, out_dtype),
+                        {work.name: (facts(base, work.name)[0], work.dtype) for work in works}, shard_size, _folder(source))
+    with target:
+        _merge_into(target, works, spec, known, keep, executor)
+    return target.result()
+
+
+def _works(method, base, experts, settings, out_dtype):
+    """What is to be done, tensor by tensor, in the order in which first passes see them."""
+    plain = {name: value for name, value in settings.items() if name != "suite"}
+    works = []
+    for name, rule in which_rules(base, settings).items():
+        dtype = facts(base, name)[1]
+        needed = {} if rule == "base" else {task: only(expert, name) for task, expert in experts.items()}
+        works.append(Work(name, method, rule, plain, tuple(experts), only(base, name), needed,
+                          out_dtype or dtype if dtype.is_floating_point else dtype))
+    return works
+
+
+def _merge_into(target, works, spec, known, keep, executor):
+    """Do the works whose results a target does not have yet."""
+    missing = set(target.pending())
+    pending = [work for work in works if work.name in missing]
+    if pending:         # else all shards are whole, and only the index may be missing
+        _prepare([work for work in works if work.rule == "method"], spec, known, keep)
+    for work in pending:
+        work.place = target.place(work.name)
+    pending.sort(key=lambda work: (str(work.place and work.place[0]), -work.size()))    # shard by shard, long ones first
+    _run(pending, executor, target, spec.title)
+
+
+def _prepare(works, spec, known, keep):
+    """Do the first passes over the tensors to be merged; what they find is noted in the `works`."""
+    def tensors():
+        with progress(None, f"reading for {spec.title}", disable=keep, delay=2, unit="B", unit_scale=True,
+                      total=sum(work.size() for work in works) * (1 + len(known["tasks"]))) as bar:
+            for work in works:
+                yield work.name, *work.read()       # nothing here holds on to them
+                bar.update(work.size() * (1 + len(known["tasks"])))
+
+    for first_pass in [*(first_pass for _, first_pass in spec.transforms), spec.first_pass]:
+        found = call(first_pass, tensors, **known) if first_pass else {}
+        for work in progress(works, f"preparing {spec.title}", delay=2):
+            work.learn(found, keep)
+
+
+def _run(works, executor, target, title):
+    """Work on the tensors, here or by an executor, and hand each result to the target."""
+    done = _submitted(works, executor) if executor else ((work, work.run()) for work in works)
+    with progress(None, f"merging with {title}", total=sum(work.size() for work in works), unit="B", unit_scale=True,
+                  delay=2) as bar:
+        for work, tensor in done:
+            target.take(work.name, tensor)
+            bar.update(work.size())
+            work.kept = tensor = None
+
+
+def _submitted(works, executor):
+    """Yield (work, result) as an executor is done; if one fails, those not begun are cancelled."""
+    futures = {executor.submit(do, ByValue(work)): work for work in works}
+    try:
+        for future in as_completed(list(futures)):
+            yield futures.pop(future), future.result().value
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+class _InMemory:
+    """A merge that becomes a state dict, or one for each of `tasks`."""
+
+    def __init__(self, base, tasks=None):
+        self.names, self.tasks, self.merged = tuple(base), tasks, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def pending(self):
+        return self.names
+
+    def place(self, name):
+        return None
+
+    def take(self, name, tensor):
+        self.merged[name] = tensor
+
+    def result(self):
+        if self.tasks is None:
+            return {name: self.merged[name] for name in self.names}
+        return {task: {name: self.merged[name][i] for name in self.names} for i, task in enumerate(self.tasks)}
+
+
+def open_all(base, experts, read=open_state):
+    """(base, experts) as `read`, which is `open_state` or `read_state`, gives them; experts become a mapping."""
+    base = read(base)
+    return base, {task: read(expert, base) for task, expert in as_mapping(experts).items()}
+
+
+def which_rules(base, settings):
+    """Name -> what becomes of a tensor: "method", or how it is made without it; those to be merged come first."""
+    if settings["others"] not in ("base", *OTHERS):
+        raise ValueError(f"others is {settings['others']!r}; tensors that are not merged can become base, {', '.join(OTHERS)}.")
+    chosen, rest = _divide(base, settings["keys"])
+    return {**dict.fromkeys(chosen, "method"), **dict.fromkeys(rest, settings["others"]),
+            **{name: "base" for name in base if not facts(base, name)[1].is_floating_point}}
+
+
+def _recipe(method, base, experts, settings, out_dtype):
+    """All on which a result depends, as JSON can hold it; a suite becomes its digest."""
+    recipe = {"method": method, "version": METHODS[method].version, "settings": settings, "dtype": str(out_dtype),
+              "base": described(base), "experts": [[task, described(expert)] for task, expert in experts.items()]}
+    return json.loads(json.dumps(recipe, default=lambda value: getattr(value, "digest", repr(value))))
+
+
+def _folder(source):
+    """The folder that a source is, or None."""
+    return Path(source) if isinstance(source, (str, Path)) and Path(source).is_dir() else None
+
+
+def check_out(spec, out):
+    """Raise ValueError for a folder to write to if a method gives more than one model."""
+    if out is not None and (spec.finish or spec.per_task):
+        raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
 
 
 def _check_suite(spec, suite, experts):
@@ -84,25 +209,11 @@ def _in_fp32(state):
 
 def _divide(base, keys):
     """The names of the floating-point tensors that match a pattern, and of the others; ValueError if none matches."""
-    floating = sorted(name for name, tensor in base.items() if tensor.is_floating_point())
+    floating = sorted(name for name in base if facts(base, name)[1].is_floating_point)
     chosen = [name for name in floating if re.search(keys, name)]
     if not chosen:
         raise ValueError(f"keys={keys!r} matches no tensor of this checkpoint. Its names look like {', '.join(floating[:3])}.")
     return chosen, [name for name in floating if name not in chosen]
-
-
-def _transform(transform, first_pass, tensors, title, settings):
-    """Yield the checkpoint's tensors with the task vectors that a method combines instead of the experts' own."""
-    found = _first(first_pass, tensors, **settings)
-    for name, theta_0, taus in progress(tensors(), f"preparing {title}", delay=2):
-        yield name, theta_0, _each(transform, name, settings, found, taus)
-
-
-def stream(base, experts, names):
-    """Yield (name, theta_0, taus) tensor by tensor, in fp32; taus is T x the tensor's shape."""
-    for name in names:
-        theta_0 = base[name].float()
-        yield name, theta_0, torch.stack([expert[name].float() - theta_0 for expert in experts.values()])
 
 
 def eta_for_mean_lambda(base, experts, target=0.3, keys=ENCODER_MATRICES):
@@ -116,32 +227,3 @@ def as_mapping(experts):
     if hasattr(experts, "items"):
         return dict(experts)
     return {f"expert-{i}": expert for i, expert in enumerate(experts, start=1)}
-
-
-def _rule(others):
-    """The function that makes a tensor that the method itself does not merge."""
-    if others not in OTHERS:
-        raise ValueError(f"others is {others!r}; tensors that are not merged can become {', '.join(OTHERS)}.")
-    return OTHERS[others]
-
-
-def _first(first_pass, tensors, **settings):
-    """What a first pass finds, nothing if there is none."""
-    return _call(first_pass, tensors, **settings) if first_pass else {}
-
-
-def _each(function, name, settings, found, *arguments):
-    """Call a function of one tensor with the settings and with what its first pass found."""
-    known = {key: value for key, value in found.items() if key != "each"}
-    return _call(function, *arguments, **{**settings, **known, **found.get("each", {}).get(name, {}), "name": name})
-
-
-def _call(function, *arguments, **options):
-    """Call with those of the options that the function names (all of them if it takes any)."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        options = {name: value for name, value in options.items()
-                   if name in parameters or name not in ("keys", "others", "base", "tasks", "suite")}
-    else:
-        options = {name: value for name, value in options.items() if name in parameters}
-    return function(*arguments, **options)

@@ -36,6 +36,7 @@ class Method:
     stores: Callable | None = None           # (base, T, **options) -> what is kept, in models; None: one
     options: dict = field(default_factory=dict)      # every option of its own, with the default
     presets: dict = field(default_factory=dict)      # name -> options; the first one is the default
+    holds: str = ""                          # what its first pass keeps of the whole checkpoint, beyond a number or two
     version: int = 1                         # of its code; numbers of other versions do not count
 
     def settings(self, preset=None, **options):
@@ -61,6 +62,7 @@ class Method:
 TEST_PICTURES, TRAINING_PICTURES, EXEMPLARS = "unlabelled test pictures", "unlabelled training pictures", "labelled exemplars"
 MATRICES = "matrices; the mean of the rest"
 ONE_EACH = "the task's model, made when its name is known"
+OMEGAS = "sensitivities, twice as many as the base has numbers"
 TIES_OPTIONS = {"density": 0.2, "lam": 1.0, "combine": "mean"}
 TIES_PRESETS = {"paper": {"combine": "mean", "lam": 1.0}, "code": {"combine": "sum", "lam": 0.3}}
 DOGE = {"options": {"eta": 0.07, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix", "direction": "orthogonal",
@@ -103,15 +105,16 @@ METHODS = {
     "consensus-ties": Method("Consensus Ties-Merging", "Wang et al. 2024", "Eq. 5, Sec. 4.2", consensus, ties_first_pass,
                              options={"lam": 0.3, "mask_lam": 0.4, "active": 2, "density": 0.2}),
     "awd-ta": Method("AWD TA", "Xiong et al. 2024", "L_O + alpha L_R", task_arithmetic,
-                     transforms=((disentangled, awd_first_pass),),
+                     transforms=((disentangled, awd_first_pass),), holds="all task vectors and one more",
                      options={**AWD_OPTIONS, "lam": 0.3}),
     "pcb": Method("PCB-Merging", "Du et al. 2024", "Eq. 3 to 6", pcb, pcb_first_pass,
+                  holds="scores and clamped task vectors of every expert",
                   options={"scores": "code", "density": 0.05, "quantile": 0.01, "lam": 1.2},
                   presets={"paper": {"scores": "paper"}, "code": {}}),
     "tatr-zero-shot": Method("TATR zero-shot", "TATR", "Eq. 7 to 9, Alg. 1", task_arithmetic,
-                             transforms=((trusted, zero_shot_pass),), options={"ratio": 0.01, "lam": 0.3}),
+                             transforms=((trusted, zero_shot_pass),), holds=OMEGAS, options={"ratio": 0.01, "lam": 0.3}),
     "ties+tatr-zero-shot": Method("Ties-Merging & TATR zero-shot", "TATR", "Sec. 5", combined,
-                                  transforms=((agreeing_inside, ties_zero_shot_pass),),
+                                  transforms=((agreeing_inside, ties_zero_shot_pass),), holds=OMEGAS,
                                   options={"ratio": 0.01, "density": 0.2, "lam": 0.3, "combine": "sum"}),
     "doge-ta": Method("DOGE TA", "DOGE", "Eq. 5 to 8, Alg. 1", doge, doge_first_pass,
                       options={**DOGE["options"], "uniform": False}, presets=DOGE["presets"]),

@@ -84,10 +84,9 @@ def doge_first_pass(tensors, mask="none", mask_scope="tensor", density=0.3, inne
                     for deltas in modification(group, eta, inner_product=inner_product, **switches)]
         each = {name: {"deltas": deltas} for (name, _), deltas in zip(named, solution)}
     if everywhere:
-        def judged():
-            for name, theta_0, taus in tensors():
-                yield name, theta_0, taus + each[name]["deltas"] if mask == "tau+delta" else taus
-        found["thresholds"] = global_thresholds(judged, density)
+        def updated():
+            return ((name, theta_0, taus + each[name]["deltas"]) for name, theta_0, taus in tensors())
+        found["thresholds"] = global_thresholds(updated if mask == "tau+delta" else tensors, density)
     return {**found, "each": each}
 
 

@@ -51,7 +51,7 @@ def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES):
     `tensors()` yields (name, theta_0, taus); `keys`: pattern of the tensors that count. Task vectors that are zero do not.
     Raises ValueError if none is left.
     """
-    norms = [flat(taus).norm(dim=1) for name, _, taus in tensors() if re.search(keys, name)]
+    norms = list(over(tensors, lambda taus: flat(taus).norm(dim=1), keys))
     norms = torch.cat(norms) if norms else torch.zeros(0)
     if not (norms > 0).any():
         raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
@@ -74,13 +74,21 @@ def norm_first_pass(tensors, scope="layer"):
         return {}
     if scope != "task":
         raise ValueError(f"scope is {scope!r}; give 'layer' (one coefficient per tensor) or 'task' (one per expert).")
-    return {"norms": sum(flat(taus).square().sum(dim=1) for _, _, taus in tensors()).sqrt()}
+    return {"norms": sum(over(tensors, lambda taus: flat(taus).square().sum(dim=1))).sqrt()}
 
 
 def one_of(name, value, choices):
     """Raise ValueError unless an option's value is one of its choices, and name them."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
+
+
+def over(tensors, function, keys=""):
+    """function(taus), tensor by tensor; `keys`: pattern of the names that count.
+
+    A loop's variable holds a tensor while the next is read, which doubles the memory of a pass; this holds none.
+    """
+    return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
 
 
 def flat(taus):

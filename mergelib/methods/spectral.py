@@ -1,5 +1,7 @@
 """What do singular vectors tell a merge? TSV-M, Iso-C, Iso-CTS and KnOTS; tensors that are no matrices are averaged."""
 
+from itertools import starmap
+
 import torch
 
 from .ties import agreeing, combined, ties_first_pass
@@ -71,15 +73,14 @@ def align(taus, tolerance=1e-5):
     return basis.to(taus.dtype), (basis.T @ wide).to(taus.dtype)
 
 
-def _aligned(tensors):
-    """The checkpoint's tensors with aligned vectors in place of task vectors; what is no matrix as it is."""
-    for name, theta_0, taus in tensors():
-        yield name, theta_0, align(taus)[1] if taus.dim() == 3 else taus
+def _aligned(name, theta_0, taus):
+    """A tensor with aligned vectors in place of task vectors; what is no matrix as it is."""
+    return name, theta_0, align(taus)[1] if taus.dim() == 3 else taus
 
 
 def knots_first_pass(tensors, density=0.2):
     """First pass of `knots`: TIES' thresholds (T) and majority sign, of the aligned vectors."""
-    return ties_first_pass(lambda: _aligned(tensors), density)
+    return ties_first_pass(lambda: starmap(_aligned, tensors()), density)
 
 
 def knots(theta_0, taus, thresholds, majority, lam=0.6, combine="mean"):

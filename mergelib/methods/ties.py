@@ -2,7 +2,7 @@
 
 import torch
 
-from .linear import flat, one_of
+from .linear import flat, one_of, over
 
 
 def magnitude_threshold(values, density):
@@ -30,7 +30,7 @@ def global_thresholds(tensors, density):
 
     `tensors()` yields (name, theta_0, taus) for every merged tensor.
     """
-    return kth_magnitudes(lambda: (flat(taus) for _, _, taus in tensors()), lambda size: kept_from(size, density))
+    return kth_magnitudes(lambda: over(tensors, flat), lambda size: kept_from(size, density))
 
 
 def kth_magnitudes(parts, rank):
@@ -55,16 +55,17 @@ def _counts(parts, size, key, chunk=1 << 22):
     """How often each number below `size` occurs as `key(bits of a magnitude, row)`, row by row: T x size."""
     total = 0
     for part in parts():
-        bits = part.abs().contiguous().view(torch.int32)
-        total = total + torch.stack([sum(torch.bincount(key(piece, row), minlength=size) for piece in values.split(chunk))
-                                     for row, values in enumerate(bits)]).cpu()
+        rows = (values.abs().contiguous().view(torch.int32) for values in part)
+        total = total + torch.stack([sum(torch.bincount(key(piece, row), minlength=size) for piece in bits.split(chunk))
+                                     for row, bits in enumerate(rows)]).cpu()
+        del part, rows          # or they would be held while the next part is read
     return total
 
 
 def ties_first_pass(tensors, density=0.2):
     """First pass of `ties`: the trimming thresholds (T) and the sign (+1, 0, -1) that most of the whole vector elects."""
     thresholds = global_thresholds(tensors, density)
-    votes = sum(torch.sign(trim(taus, thresholds).sum(dim=0)).sum() for _, _, taus in tensors())
+    votes = sum(over(tensors, lambda taus: torch.sign(trim(taus, thresholds).sum(dim=0)).sum()))
     return {"thresholds": thresholds, "majority": torch.sign(votes)}
 
 

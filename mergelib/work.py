@@ -1,0 +1,112 @@
+"""What is done about one tensor of a checkpoint? Its task vectors, their transforms, the method: here or in another process."""
+
+import inspect
+from dataclasses import dataclass, field
+
+import torch
+
+from .checkpoints import Adapter, facts
+from .methods import METHODS
+from .methods.linear import task_arithmetic, weight_average
+from .shards import size_of, write_at
+from .workers import ByValue, one_thread
+
+OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}
+
+
+@dataclass
+class Work:
+    """All that is to be done about one tensor; small enough to be sent to another process if checkpoints lie on disk.
+
+    `rule`: "method", or what a tensor becomes that it does not merge: "base" or a name in OTHERS.
+    """
+
+    name: str
+    method: str
+    rule: str
+    settings: dict
+    tasks: tuple
+    base: dict                      # base and experts with this tensor only
+    experts: dict
+    dtype: torch.dtype              # that comes out
+    found: list = field(default_factory=list)        # for each transform, then for the method: what its first pass found
+    kept: tuple | None = None       # in memory: what `read` gives, after how many transforms
+    place: tuple | None = None      # (file, byte) where the numbers go
+
+    def size(self):
+        """Bytes of the base's tensor."""
+        return size_of(*facts(self.base, self.name))
+
+    def read(self):
+        """(theta_0, taus), the latter after those transforms whose first pass is done."""
+        theta_0, taus, done = self.kept or (*read_tensor(self.base, self.experts, self.name), 0)
+        for (transform, _), found in [*zip(METHODS[self.method].transforms, self.found)][done:]:
+            taus = self._call(transform, found, taus)
+        return theta_0, taus
+
+    def run(self):
+        """The merged tensor, or None once its numbers are in their place."""
+        tensor = self._merged().to(self.dtype)
+        if METHODS[self.method].per_task and self.rule != "method":
+            tensor = tensor.expand(len(self.tasks), *tensor.shape)
+        if self.place is None:
+            return tensor
+        write_at(*self.place, tensor)
+
+    def _merged(self):
+        if self.rule == "base":
+            return self.base[self.name]
+        theta_0, taus = self.read()
+        if self.rule != "method":
+            return OTHERS[self.rule](theta_0, taus)
+        return self._call(METHODS[self.method].tensor, self.found[-1], theta_0, taus)
+
+    def _call(self, function, found, *arguments):
+        return call(function, *arguments, **{**self.settings, "tasks": self.tasks, **found, "name": self.name})
+
+    def learn(self, found, keep):
+        """Note what a first pass found for this tensor; with `keep`, what `read` gives is made now and kept."""
+        common = {key: value for key, value in found.items() if key != "each"}
+        self.found.append({**common, **found.get("each", {}).get(self.name, {})})
+        if keep and METHODS[self.method].transforms:
+            self.kept = *self.read(), len(self.found)
+
+
+def do(sent):
+    """Do a work that an executor was given."""
+    with one_thread():
+        return ByValue(sent.value.run())
+
+
+def only(state, name):
+    """A state dict, in memory or on disk, with nothing but one tensor."""
+    return state.only(name) if hasattr(state, "only") else {name: state[name]}
+
+
+def stream(base, experts, names):
+    """Yield (name, theta_0, taus) tensor by tensor, in fp32; taus is T x the tensor's shape."""
+    for name in names:
+        yield name, *read_tensor(base, experts, name)
+
+
+def read_tensor(base, experts, name):
+    """(theta_0, taus) of one tensor, in fp32: the base's, and T x its shape; memory for T + 2 of it at most."""
+    theta_0 = base[name].detach().float()
+    taus = theta_0.new_empty(len(experts), *theta_0.shape)
+    for row, expert in zip(taus, experts.values()):
+        if isinstance(expert, Adapter):
+            row.copy_(expert.delta(name))
+        else:
+            torch.sub(expert[name].detach().float(), theta_0, out=row)
+    return theta_0, taus
+
+
+def call(function, *arguments, **options):
+    """Call with those of the options that the function names (all of them if it takes any)."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        options = {name: value for name, value in options.items()
+                   if name in parameters or name not in ("keys", "others", "base", "tasks", "suite")}
+    else:
+        options = {name: value for name, value in options.items() if name in parameters}
+    return function(*arguments, **options)
