@@ -91,8 +91,8 @@ def read_module(file):
     except CheckpointError as error:
         raise CheckpointError(f"{file} was refused: {error}") from error
     except Exception as error:          # the bytes may be anything, and so may be what they raise
-        raise CheckpointError(f"{file} is damaged, cut short, or no pickled module ({type(error).__name__}: {error}). Fetch it "
-                              f"again.") from error
+        raise CheckpointError(f"{file} is damaged, cut short, or no pickled module ({type(error).__name__}: {error}). Fetch "
+                              f"it again.") from error
     return state, kinds
 
 
@@ -125,8 +125,8 @@ def _unzip(archive):
 def _walk(module, path, state, kinds):
     """Fill in the tensors and the class names of a module's record and of its submodules."""
     if not hasattr(module, "_modules"):
-        raise CheckpointError(f"it has {getattr(module, 'title', type(module).__name__)} where a module should be. Nothing was "
-                              f"run.")
+        raise CheckpointError(f"it has {getattr(module, 'title', type(module).__name__)} where a module should be. Nothing "
+                              f"was run.")
     kinds[path.removesuffix(".")] = module.title
     tensors = {**module._parameters, **module._buffers}
     state |= {path + name: _tensor(value) for name, value in tensors.items() if value is not None}

@@ -261,6 +261,17 @@ def test_what_transformers_writes_is_read(tmp_path, kind):
     assert len(state) == len(theirs) - 2 * 2 * 2          # per layer six tensors become two
 
 
+def test_the_tower_of_a_whole_model_is_read_as_the_base(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the extra `paper` is not installed")
+    sizes = dict(hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    model = transformers.CLIPModel(transformers.CLIPConfig(
+        text_config=dict(sizes, vocab_size=50), vision_config=dict(sizes, image_size=32, patch_size=16), projection_dim=8))
+    model.save_pretrained(tmp_path / "base")
+    state = read_tower(tmp_path / "base")
+    assert same(to_hugging_face(state), {name: tensor for name, tensor in model.state_dict().items()
+                                         if name.startswith(("vision_model.", "visual_projection."))})
+
+
 @pytest.mark.parametrize("config", [{"hidden_act": "gelu"}, {"vision_config": {"hidden_act": "gelu"}}])
 def test_a_config_with_another_activation_is_refused(folder, config):
     (folder / "config.json").write_text(json.dumps(config))

@@ -105,8 +105,8 @@ def test_the_refusal_names_checkpoint_size_and_cause():
         check_preflight(report)
     first, line, last = str(refusal.value).splitlines()
     assert first == "1 of 29 accuracies are not what they should be, so nothing was merged:"
-    assert line == ("  expert GTSRB: 2.1 %, should be 98.9 % (-96.8 points); perhaps a damaged file or a head with other class "
-                    "names or another order of classes")
+    assert line == ("  expert GTSRB: 2.1 %, should be 98.9 % (-96.8 points); perhaps a damaged file or a head with other "
+                    "class names or another order of classes")
     assert last == "Put this right and measure again."
 
 
