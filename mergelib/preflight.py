@@ -89,7 +89,8 @@ def _lost(row, lost):
     others = [task for task in lost if task not in (row.task, "Avg")]
     causes = ["a damaged file or a head with other class names or another order of classes"] if _at_chance(row) else []
     if others:
-        causes.append(f"exchanged with the expert of {' or '.join(others)} (measure each on the other's task)")
+        some = " or ".join([*others[:3], *["another"] * (len(others) > 3)])
+        causes.append(f"exchanged with the expert of {some} (measure each on the other's task)")
     return "perhaps " + ", or ".join(causes or ["the expert of another task, or not fine-tuned"])
 
 

@@ -147,7 +147,8 @@ def hostile(trace):
 def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, name):
     file = tmp_path / "finetuned.pt"
     file.write_bytes(hostile(tmp_path / "trace")[name])
-    with pytest.raises(CheckpointError, match="finetuned.pt"):
+    harmless = name in ("new object", "registered", "endless")          # nothing of ours would call them
+    with pytest.raises(CheckpointError, match="finetuned.pt" if harmless else "was refused: it asks to (call|change)"):
         read_module(file)
     for allowed in (False, True):
         with pytest.raises(CheckpointError):
@@ -219,6 +220,14 @@ def test_a_file_cut_short_is_refused(save, visual, kept, whole):
     content = file.read_bytes()
     file.write_bytes(content[:int(kept * len(content)) if isinstance(kept, float) else kept])
     with pytest.raises(CheckpointError, match="finetuned.pt is damaged"):
+        read_tower(file, allow_pickle=True)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_an_old_file_cut_short_among_its_numbers_is_refused(save):
+    file = save(ImageEncoder(make_clip()), "old")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"finetuned.pt was refused: storage \d+ has \d+ bytes, not \d+ x 4"):
         read_tower(file, allow_pickle=True)
 
 

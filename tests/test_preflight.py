@@ -64,6 +64,13 @@ def test_exchanged_experts_are_named():
     assert "exchanged with the expert of MNIST" in found["SVHN"] and "exchanged with the expert of SVHN" in found["MNIST"]
 
 
+def test_experts_that_are_all_in_the_wrong_place_are_no_matter_of_activation():
+    base, experts = measured()
+    found = causes(base, {task: value - 40 for task, value in experts.items()})
+    assert set(found) == set(experts)
+    assert all("exchanged with the expert of" in cause and "or another (measure" in cause for cause in found.values())
+
+
 @pytest.mark.parametrize("task, value", [("SUN397", 0.3), ("MNIST", 9.8), ("PCAM", 50.5)])
 def test_an_expert_at_chance_is_damaged_or_has_a_wrong_head(task, value):
     base, experts = measured()
