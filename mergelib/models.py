@@ -1,7 +1,7 @@
 """Which networks are there, and how do pictures and class names become features?
 
-Both scales use open_clip: the embedded towers are its `CLIP` class with small configurations of ours.
-open_clip is imported where it is needed, because that takes seconds.
+Both scales use open_clip: the embedded towers are its `CLIP` class with small configurations of ours, the papers' are its
+image towers for OpenAI's weights. open_clip is imported where it is needed, because that takes seconds.
 """
 
 import os
@@ -18,6 +18,7 @@ TOWERS = {          # image towers of the embedded benchmark; the text tower is 
     "fine": dict(width=224, layers=6, patch_size=4),        # for B/16: four times the patches
     "large": dict(width=256, layers=8, patch_size=8),       # for L/14: wider and deeper
 }
+PAPER_TOWERS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")     # image towers of the papers, OpenAI's
 TEXT = dict(context_length=CONTEXT, vocab_size=49408, width=64, heads=2, layers=2)
 
 
@@ -33,6 +34,30 @@ def build_clip(tower, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return CLIP(embed_dim=128, vision_cfg=vision, text_cfg=TEXT)
+
+
+def build_paper_tower(tower):
+    """The image tower of OpenAI's CLIP of one size, with QuickGELU, no text tower and random weights, to be overwritten.
+
+    Raises ValueError for an unknown tower.
+    """
+    from open_clip import get_model_config
+    from open_clip.model import _build_vision_tower  # `create_model` would build the text tower too
+    if tower not in PAPER_TOWERS:
+        raise ValueError(f"There is no paper tower {tower!r}. Known towers: {', '.join(PAPER_TOWERS)}.")
+    config = get_model_config(f"{tower}-quickgelu")
+    visual = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu=config["quick_gelu"])
+    check_quick_gelu(visual)
+    return visual
+
+
+def check_quick_gelu(visual):
+    """Raise ValueError unless every block of an open_clip image tower has the activation that OpenAI's weights need."""
+    found = {type(block.mlp.gelu).__name__ for block in visual.transformer.resblocks}
+    if found != {"QuickGELU"}:
+        raise ValueError(f"This image tower computes {', '.join(sorted(found))}, but OpenAI's weights and experts made from "
+                         f"them need QuickGELU; without it they lose accuracy silently. Use build_paper_tower, or a name that "
+                         f"ends in -quickgelu.")
 
 
 @cache
@@ -69,4 +94,5 @@ def mean_entropy(scores):
 @lru_cache(maxsize=2)
 def empty_tower(tower, device):
     """One image tower per process to put state dicts into (weights are overwritten by whoever uses it)."""
-    return build_clip(tower).visual.eval().requires_grad_(False).to(device)
+    visual = build_paper_tower(tower) if tower in PAPER_TOWERS else build_clip(tower).visual
+    return visual.eval().requires_grad_(False).to(device)
