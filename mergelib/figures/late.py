@@ -143,7 +143,7 @@ def severities(table):
     for axis, name in zip(axes[0], CORRUPTIONS):
         axis.set_title(name)
     axes[0, 0].set(xticks=(0, *SEVERITIES), ylim=(0, 100))
-    figure.supxlabel("severity", fontsize=9)
+    axes[1, 3].set_xlabel("severity")
     _legend_below(figure, axes[0, 0], 5)
     return figure
 
@@ -231,8 +231,7 @@ def landscapes(points, base, columns=4):
             colour, marker = PARTS[name]
             axis.plot(*at, marker=marker, color=colour, markeredgecolor="white", markersize=8, linestyle="", label=name)
         axis.set(title=title, xlim=(-0.2, 1.2), ylim=(-0.2, 1.2))
-    figure.supxlabel("towards the positive part", fontsize=9)
-    figure.supylabel("towards the negative part", fontsize=9)
+    axes[-1, 0].set(xlabel="towards the positive part", ylabel="towards the negative part")
     _legend_below(figure, axes[0, 0])
     return figure
 
