@@ -209,7 +209,7 @@ def component_bars(table):
     places, width = np.arange(len(table)), 0.8 / len(table.columns)
     for i, (name, values) in enumerate(table.items()):
         shift = (i - (len(table.columns) - 1) / 2) * width
-        axis.bar(places + shift, values, width, label=name, color=PALETTE[(7, 2, 3, 0)[i % 4]])
+        axis.bar(places + shift, values, width, label=name, color=PALETTE[(7, 3, 2, 0)[i % 4]])
     axis.set_xticks(places, table.index, rotation=25)
     axis.set(ylabel="accuracy (%)", ylim=(0, 100))
     axis.legend(fontsize=7, ncols=len(table.columns))
