@@ -162,12 +162,17 @@ def test_ctrl_c_ends_all_at_once_with_one_line(tmp_path, on_disk, workers):  # n
     child = subprocess.Popen([sys.executable, "-m", "mergelib", "merge", "--base", base, "--expert", experts["task-0"],
                               "--expert", experts["task-1"], "--method", "doge-ta", "--option", "steps=1000000",
                               "--workers", str(workers), "--out", tmp_path / "out"],
-                             stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list(tmp_path.glob("out/.*.part")):
-        assert child.poll() is None, child.stderr.read()
-        time.sleep(0.05)
-    os.killpg(child.pid, signal.SIGINT)         # as a terminal sends it, to the workers too
-    message = child.communicate(timeout=60)[1]
+                             stderr=subprocess.PIPE, text=True, start_new_session=True,      # in the background a shell
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))       # ignores interrupts
+    try:
+        while not list(tmp_path.glob("out/.*.part")):
+            assert child.poll() is None, child.stderr.read()
+            time.sleep(0.05)
+        os.killpg(child.pid, signal.SIGINT)         # as a terminal sends it, to the workers too
+        message = child.communicate(timeout=60)[1]
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
     assert child.returncode == 130 and message.count("\n") == 1 and message.startswith("mergelib: Interrupted")
     assert os.listdir(tmp_path / "out") == []
 
