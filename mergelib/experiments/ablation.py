@@ -18,7 +18,7 @@ from .selection import DOGE, ETAS, LAMBDAS, choose, chosen_jobs, setting
 LAMS = LAMBDAS[1:11]
 PRINTED = tuple(round(0.01 * i, 2) for i in range(1, 10))       # the rebuttal's values of eta
 RANK_RATIOS = (0.02, 0.05, 0.1, 1 / 6, 0.2, 0.3, 0.5, 0.7, 0.9)
-DIRECTIONS = ("orthogonal", "along", "free")
+DIRECTIONS = ("orthogonal", "along")
 WITHOUT = {                 # what is left out: the option that is chosen anew, its values, and what is fixed
     "nothing": ("eta", ETAS, {}),
     "shared subspace": ("eta", ETAS, {"direction": "free"}),
@@ -108,7 +108,7 @@ def rank_rows(suite, eta, **how):
     """
     adam = {"solver": "adam", "steps": 400}
     jobs = [Job("doge-ta", preset, {**adam, "eta": value, "direction": direction, "rank_ratio": ratio})
-            for preset, value in eta.items() for direction in DIRECTIONS[:2] for ratio in RANK_RATIOS]
+            for preset, value in eta.items() for direction in DIRECTIONS for ratio in RANK_RATIOS]
     jobs += [Job("doge-ta", preset, {**adam, "eta": value, "direction": "free"}) for preset, value in eta.items()]
     return measure("rank", suite, jobs, **how)
 

@@ -10,6 +10,7 @@ from ..evaluate import logits
 from ..ledger import Ledger
 from ..progress import progress
 from ..workers import run_all
+from .learning import ALL
 from .measure import Job, ledger_rows, measure
 from .tables import RATIOS
 from .vectors import short
@@ -18,7 +19,6 @@ EXEMPLARS = (1, 2, 4, 8, 16, 32, 64, 128)
 FORMS = ("tatr-positive", "tatr-negative", "tatr-ntk", "tatr-zero-shot", "tatr")
 AXIS = tuple(round(-0.2 + 0.1 * i, 1) for i in range(15))        # the paper's grid on the plane
 PICTURES = 100                                                   # per task and point of the plane
-ALL = "all tasks"
 
 
 def exemplar_rows(suite, lam, ratio, **how):
