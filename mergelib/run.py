@@ -23,6 +23,7 @@ from .zoo import read_manifest, zoo_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 BEFORE = ROOT / "build" / "results-before"      # the ledger as it was when `reproduce` began
+SLOW = 600                                      # seconds of a merge that only `reproduce --all` repeats
 
 
 def main():
@@ -30,7 +31,8 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m mergelib.run", description=__doc__)
     parser.add_argument("what", choices=("figures", "reproduce"))
     parser.add_argument("--all", action="store_true", help="reproduce also what takes a day, not an afternoon: the other "
-                        "fine-tuning seeds, the suite of twenty, and what learns on test pictures outside notebook 04's tables")
+                        "fine-tuning seeds, the suite of twenty, merges of over ten minutes, and what learns on test "
+                        "pictures outside notebook 04's tables")
     parser.add_argument("--only", default="", help="run the notebooks whose name begins with this, for example 05")
     parser.add_argument("--out", type=Path, help="write notebooks and figures below this folder, not into the checkout")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -112,9 +114,10 @@ def _keep(slow):
 
 
 def takes_long(row):
-    """Whether a number belongs to those that take a day together: other seeds, twenty tasks, and most that are learned."""
+    """Whether a number belongs to those that take a day together: other seeds, twenty tasks, slow merges, most learned ones."""
     learns = row["method"] in METHODS and TEST_PICTURES in METHODS[row["method"]].needs
-    return row["seed"] != "0" or row["suite"] == "sketch-20" or (learns and row["experiment"] != "learned")
+    slow = row["seconds"] > SLOW or (learns and row["experiment"] != "learned")
+    return row["seed"] != "0" or row["suite"] == "sketch-20" or slow
 
 
 def set_ledger_aside(everything, slow=False):
@@ -136,14 +139,15 @@ def set_ledger_aside(everything, slow=False):
 
 @contextmanager
 def time_left(every=30):
-    """A bar of how much of the ledger that was set aside has been measured again, with an estimate of the time left."""
-    goal, done = (Ledger(BEFORE).rows if BEFORE.exists() else {}), threading.Event()
+    """A bar of how much of what the ledger lacks has been measured again, with an estimate of the time left."""
+    there, done = Ledger(RESULTS).rows, threading.Event()
+    goal = {key: row for key, row in Ledger(BEFORE).rows.items() if key not in there} if BEFORE.exists() else {}
 
     def work(rows):      # seconds: a share of its merge, which 24 rows have in common, and of evaluating a task
         return sum(0.2 + row["seconds"] / 24 for key, row in rows.items() if key in goal)
 
     def watch():
-        with tqdm(total=work(goal), initial=work(Ledger(RESULTS).rows), desc="of all measurements", position=1, leave=False,
+        with tqdm(total=work(goal), desc="measured", position=1, leave=False, smoothing=0,
                   bar_format="{desc}: {percentage:.0f}% |{bar}| about {remaining} left") as bar:
             while not done.wait(every):
                 bar.update(max(0, work(Ledger(RESULTS).rows) - bar.n))
