@@ -36,7 +36,7 @@ def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="te
     judged = taus if mask == "tau" else updated
     if mask_scope == "tensor":
         thresholds = torch.stack([magnitude_threshold(row, density) for row in judged])
-    return updated * large(judged, thresholds)
+    return updated.mul_(large(judged, thresholds))
 
 
 def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", direction="orthogonal", solver="adam",

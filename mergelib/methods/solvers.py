@@ -5,7 +5,7 @@ Inner products are taken per row, per tensor, or over all tensors ("global"); on
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import torch
 
@@ -41,43 +41,34 @@ class Block:
         """C = sum_i lam_i delta_i: rows x columns."""
         return torch.tensordot(self.weights, deltas, dims=1)
 
-    @cached_property
-    def tasks_last(self):
-        """The slopes as rows x columns x T: the layout in which `dot` is one fast product per row."""
-        return self.slopes.permute(1, 2, 0).contiguous()
-
-    @cached_property
-    def rows_first(self):
-        """The slopes as rows x T x columns: the layout in which `span` is one fast product per row."""
-        return self.slopes.transpose(0, 1).contiguous()
-
     def dot(self, x, per_row):
         """<slope_j, x> for every task: T x rows per row, else T x 1. `x`: rows x columns."""
         if per_row:
-            return torch.bmm(x[:, None], self.tasks_last)[:, 0].T
+            return torch.bmm(x[:, None], self.slopes.permute(1, 2, 0))[:, 0].T      # a product per row, and no copy
         return (self.slopes.flatten(1) @ x.flatten())[:, None]
 
     def span(self, a):
         """sum_j a_j slope_j for coefficients T x rows or T x 1: rows x columns."""
-        if a.shape[1] == 1:
-            return torch.tensordot(a[:, 0], self.slopes, dims=1)
-        return torch.bmm(a.T[:, None], self.rows_first)[:, 0]
+        total = torch.zeros_like(self.slopes[0])
+        for one, slope in zip(a[:, :, None], self.slopes):
+            total.addcmul_(one, slope)
+        return total
 
     def gap(self, per_row):
         """<slope_j, tau_j - sum_i lam_i tau_i>, what the modification has to add to each inner product."""
-        own = (self.slopes * self.taus).sum(dim=2)
+        own = torch.stack([(slope * tau).sum(dim=1) for slope, tau in zip(self.slopes, self.taus)])
         own = own if per_row else own.sum(dim=1, keepdim=True)
         return own - self.dot(torch.tensordot(self.lam, self.taus, dims=1), per_row)
 
     def diagonal(self, per_row):
         """The diagonal of a -> dot(P span(a)), P the projection of `allowed`; rounding errors count as zero."""
-        squares = self.slopes.square().sum(dim=2)
+        squares = torch.linalg.vector_norm(self.slopes, dim=2).square()
         if per_row:
             inside = self.basis.square().sum(dim=1)
             allowed = squares * (inside if self.direction == "along" else 1 - inside)
         else:
             squares = squares.sum(dim=1, keepdim=True)
-            allowed = (self.slopes * self.allowed(self.slopes)).sum(dim=(1, 2))[:, None]
+            allowed = torch.stack([(slope * self.allowed(slope)).sum() for slope in self.slopes])[:, None]
         return allowed * (allowed > 100 * torch.finfo(squares.dtype).eps * squares)
 
 
@@ -107,35 +98,18 @@ def descend(blocks, gap, solver="adam", steps=400, lr=1e-4, project_after=False,
     """
     per_row = gap.shape[1] > 1
     deltas = [block.taus.new_zeros(len(block.weights), *block.taus.shape[1:]) for block in blocks]
-    rule = _Adam(deltas, lr) if solver == "adam" else None
-    for step in range(1, steps + 1):
+    rule = {"adam": partial(torch.optim.Adam, fused=True), "gd": torch.optim.SGD}[solver](deltas, lr=lr)
+    for _ in range(steps):
         residual = sum(block.dot(block.total(delta), per_row) for block, delta in zip(blocks, deltas)) - gap
         if record is not None:
             record.append(residual.square().sum().item())
-        for i, block in enumerate(blocks):
-            gradient = 2 * block.weights[:, None, None] * block.allowed(block.span(residual))
-            if rule:
-                rule.move(deltas[i], i, gradient, step)
-            else:
-                deltas[i] -= lr * gradient
-            if project_after:
-                deltas[i] = block.allowed(deltas[i])
-    return deltas
-
-
-class _Adam:
-    """Adam's update (betas 0.9 and 0.999, eps 1e-8, as torch.optim's defaults) for a list of tensors."""
-
-    def __init__(self, tensors, lr):
-        self.lr = lr
-        self.first, self.second = ([torch.zeros_like(t) for t in tensors] for _ in range(2))
-
-    def move(self, delta, i, gradient, step):
-        """Take one step (counted from 1) with tensor `i`, in place."""
-        first = self.first[i].lerp_(gradient, 0.1)
-        second = self.second[i].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        scale = second.sqrt().div_((1 - 0.999**step) ** 0.5).add_(1e-8)
-        delta.addcdiv_(first, scale, value=-self.lr / (1 - 0.9**step))
+        for block, delta in zip(blocks, deltas):
+            delta.grad = 2 * block.weights[:, None, None] * block.allowed(block.span(residual))
+        rule.step()
+        if project_after:
+            for block, delta in zip(blocks, deltas):
+                delta.copy_(block.allowed(delta))
+    return [delta.detach() for delta in deltas]
 
 
 def exact(blocks, gap, steps=32, damping=0.0, tolerance=1e-6):
