@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/merging.py --peers build/peers/bin/python
 
 merges random checkpoints of true shapes (`checkpoints.py`, 25 GB in build/benchmarks), each merge in a process of its own,
-and writes benchmarks/merging.csv and the table in merging.md. What was measured on this machine already is kept (`--again`
-drops it), so it can be interrupted. `--peers`: the Python of an environment with fusion-bench and mergekit, made as
-tests/peers/README.md says; without it they are left out. `--only` takes a part of a row's name. Let nothing else run meanwhile.
+and writes benchmarks/merging.csv: seconds from the first read to the last byte written (smallest and median), and the most
+memory in MB, its own and with pages of files. What was measured on this machine is kept (`--again` drops it), so it can be
+interrupted. `--peers`: the Python of an environment with fusion-bench and mergekit, made as tests/peers/README.md says;
+without it they are left out. `--only` takes a part of a row's name. Let nothing else run meanwhile.
 """
 
 import argparse
@@ -93,8 +94,10 @@ def measure(row, python):
         results.append(run([python, HERE / "contender.py", json.dumps(job)]))
     shutil.rmtree(out, ignore_errors=True)
     seconds, own, resident = zip(*results)
+    size = [sum(file.stat().st_size for file in path.glob("*.safetensors")) for path in (base, *experts)]
     return {"seconds": round(min(seconds), 2), "median": round(statistics.median(seconds), 2),
-            "memory": round(max(own) / 1e6), "resident": round(max(resident) / 1e6)}
+            "memory": round(max(own) / 1e6), "resident": round(max(resident) / 1e6),
+            "read": round(sum(size) / 1e6), "written": round(size[0] / 1e6)}
 
 
 def run(command):

@@ -70,6 +70,15 @@ def budget():
     return pd.DataFrame({"solver": ["conjugate gradients"] * 2 + ["Adam"] * 2, "steps": [1, 10, 25, 400], "accuracy": 80.0})
 
 
+def costs():
+    return pd.DataFrame({"model": ["small", "large"] * 2, "label": ["DOGE TA (exact)"] * 2 + ["published"] * 2,
+                         "seconds": [1.0, 10.0, 5.0, 50.0], "memory": 100.0})
+
+
+def grown():
+    return by_label(LABELS[-2:], x=[2, 4], seconds=[1.0, 2.1])
+
+
 def ablated(name, kind, kinds):
     return pd.concat([pd.DataFrame({name: ["nothing", "this part"], kind: value, "accuracy": [50.0, 40.0], "half": 1.0})
                       for value in kinds])
@@ -102,6 +111,8 @@ FIGURES = {     # name: (how it is drawn, label of the x axis, label of the y ax
                     "average accuracy (%)", "method"),
     "models kept": (lambda: figures.models_kept(main_rows().assign(kept=2.0)[:5]),
                     "models kept (1: one model of the experts' size)", "average accuracy on eight tasks (%)"),
+    "cost": (lambda: figures.cost(costs(), "model"), "time (s)", "model"),
+    "growth": (lambda: figures.growth({"tasks merged": grown(), "parameters": grown()}), "tasks merged", "time (s)"),
     "ablation": (lambda: figures.ablation(ablated("without", "reading", ("code", "exact"))),
                  "average accuracy on eight tasks (%)", "left out"),
     "eta": (lambda: figures.eta(by_label(LABELS[-3:], eta=[0.01, 0.1], accuracy=50.0, half=1.0), pd.Series({0.01: 79.5})),

@@ -96,9 +96,11 @@ def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(su
 
 
 def test_budgets_are_averaged_by_solver_and_steps():
-    rows = [("{\"steps\": 2}", 0.5, 1.0), ("{\"steps\": 2}", 0.7, 3.0), ("{\"solver\": \"adam\", \"steps\": 2}", 0.2, 9.0)]
-    table = pd.DataFrame([{"metric": "accuracy", "options": options, "value": value, "seconds": seconds}
-                          for options, value, seconds in rows])
-    found = ex.budget_averages(table).set_index(["solver", "steps"])
-    assert found.loc[("conjugate gradients", 2)].to_dict() == {"seconds": 2.0, "accuracy": pytest.approx(60)}
-    assert found.loc[("Adam", 2)].to_dict() == {"seconds": 9.0, "accuracy": pytest.approx(20)}
+    rows = [("{\"steps\": 2}", "a+b", 0.5, 1.0), ("{\"steps\": 2}", "a+b", 0.7, 3.0),
+            ("{\"solver\": \"adam\", \"steps\": 2}", "a+b", 0.2, 9.0), ("{\"steps\": 2}", "a+b+c", 0.1, 5.0)]
+    table = pd.DataFrame([{"metric": "accuracy", "options": options, "tasks": tasks, "value": value, "seconds": seconds}
+                          for options, tasks, value, seconds in rows])
+    found = ex.budget_averages(table).set_index(["size", "solver", "steps"])
+    assert found.loc[(2, "conjugate gradients", 2)].to_dict() == {"seconds": 2.0, "accuracy": pytest.approx(60)}
+    assert found.loc[(2, "Adam", 2)].to_dict() == {"seconds": 9.0, "accuracy": pytest.approx(20)}
+    assert found.loc[(3, "conjugate gradients", 2)].to_dict() == {"seconds": 5.0, "accuracy": pytest.approx(10)}

@@ -23,7 +23,7 @@ from .regime import regime_table, regime_verdict
 from .robustness import FOUR, adapted, by_condition, robustness
 from .scaling import by_task_count, learned_task_count, lower_start, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
-from .solver import budget_averages, damping_sweep, solver_budget, solver_losses, step_lengths, taylor_check
+from .solver import budget_averages, damping_sweep, solver_budget, solver_counts, solver_losses, step_lengths, taylor_check
 from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, wide_selection
 from .trust import corners, exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
 from .unseen import UNSEEN, seen_and_unseen, unseen_rows
@@ -45,5 +45,5 @@ __all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "
            "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows",
            "paired_gaps", "PATHS", "per_task_rows", "printed_ablation", "rank_rows", "rank_table", "ratio_rows",
            "reference_rows", "regime_table", "regime_verdict", "robustness", "seen_and_unseen", "selection", "setting",
-           "solver_budget", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines",
-           "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows", "wide_selection"]
+           "solver_budget", "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages",
+           "task_cosines", "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows", "wide_selection"]

@@ -1,4 +1,4 @@
-"""How well is DOGE's problem solved, and does its Taylor step hold? Measurements of notebook 03."""
+"""How well is DOGE's problem solved, and does its Taylor step hold? Measurements of notebooks 03 and 07."""
 
 import json
 import re
@@ -28,13 +28,21 @@ def solver_budget(suite, eta, steps=(1, 2, 3, 5, 10, 20, 32), adam=(25, 50, 100,
     return measure("solver-budget", suite, jobs, **how)
 
 
+def solver_counts(suite, eta, counts=(2, 4, 8, 12, 20), steps=(1, 2, 3, 5, 10, 32), **how):
+    """Accuracy of DOGE TA (row-wise, no mask) on a suite's first tasks: conjugate-gradient steps beside 400 steps of Adam."""
+    budgets = [{"steps": n} for n in steps] + [{"steps": 400, "solver": "adam"}]
+    jobs = [Job("doge-ta", "exact", {"eta": eta, **budget}, suite.tasks[:count]) for count in counts for budget in budgets]
+    return measure("solver-counts", suite, jobs, **how)
+
+
 def budget_averages(table):
-    """Average accuracy (percent) and merging time of `solver_budget`: columns solver, steps, accuracy, seconds."""
+    """Average accuracy (percent) and merging time of the above: columns size (tasks), solver, steps, accuracy, seconds."""
     table = table[table["metric"] == "accuracy"]
+    table = table.assign(size=table["tasks"].str.count(r"\+") + 1)
     options = table["options"].map(json.loads)
     names = {"exact": "conjugate gradients", "adam": "Adam"}
     table = table.assign(solver=options.map(lambda o: names[o.get("solver", "exact")]), steps=options.map(lambda o: o["steps"]))
-    means = table.groupby(["solver", "steps"])[["value", "seconds"]].mean().reset_index()
+    means = table.groupby(["size", "solver", "steps"])[["value", "seconds"]].mean().reset_index()
     return means.assign(accuracy=100 * means.pop("value"))
 
 

@@ -1,0 +1,36 @@
+"""How do the figures of notebook 13 look? Time and memory of a merge, beside published values, other packages and the floor."""
+
+from ..style import PALETTE, STYLE
+from .base import new_figure
+
+OTHERS = {"mergelib": (PALETTE[0], "D"), "mergekit": (PALETTE[1], "s"), "fusion-bench": (PALETTE[2], "^"),
+          "read and write once": ("0.3", "|"), "published": ("0.3", "o")}
+
+
+def cost(table, row):
+    """Seconds and memory side by side; columns: `row` (names the axis), label, seconds, memory (MB). Hollow: published."""
+    figure, axes = new_figure(8.4, 3.2, ncols=2, sharey=True)
+    rows = list(dict.fromkeys(table[row]))
+    for axis, quantity, name in zip(axes, ("seconds", "memory"), ("time (s)", "memory (MB)")):
+        for label, part in table.groupby("label", sort=False):
+            colour, marker = STYLE.get(label) or OTHERS[label]
+            axis.plot(part[quantity], [rows.index(value) for value in part[row]], linestyle="", color=colour, marker=marker,
+                      markersize=8, markerfacecolor="none" if label == "published" else colour, label=label)
+        axis.set(xscale="log", xlabel=name)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set(ylabel=row, ylim=(len(rows) - 0.5, -0.5))
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def growth(panels):
+    """Seconds against what grows: name of that -> table with columns label, x, seconds; dashed: in proportion to it."""
+    figure, axes = new_figure(8.4, 3.6, ncols=len(panels))
+    for axis, (name, table) in zip(axes, panels.items()):
+        for label, part in table.groupby("label", sort=False):
+            colour, marker = STYLE[label]
+            axis.plot(part["x"], part["seconds"], color=colour, marker=marker, label=label)
+            axis.plot(part["x"], part["x"] * (part["seconds"] / part["x"]).iloc[0], color=colour, linestyle="--", linewidth=0.7)
+        axis.set(xscale="log", yscale="log", xlabel=name, ylabel="time (s)")
+    axes[0].legend(fontsize=7)
+    return figure
