@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import deque
 from concurrent.futures import as_completed
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from .methods import ENCODER_MATRICES, METHODS, TEST_PICTURES
 from .methods.linear import eta_by_rule, one_of
 from .progress import progress
 from .shards import Folder, described
-from .work import OTHERS, Work, call, do, only, stream
+from .work import OTHERS, Work, call, do, look, only, stream
 from .workers import ByValue
 
 
@@ -81,26 +82,50 @@ def _merge_into(target, works, spec, known, keep, executor):
     missing = set(target.pending())
     pending = [work for work in works if work.name in missing]
     if pending:         # else all shards are whole, and only the index may be missing
-        _prepare([work for work in works if work.rule == "method"], spec, known, keep)
+        _prepare([work for work in works if work.rule == "method"], spec, known, keep, executor)
     for work in pending:
         work.place = target.place(work.name)
     pending.sort(key=lambda work: (str(work.place and work.place[0]), -work.size()))    # shard by shard, long ones first
     _run(pending, executor, target, spec.title)
 
 
-def _prepare(works, spec, known, keep):
+def _prepare(works, spec, known, keep, executor):
     """Do the first passes over the tensors to be merged; what they find is noted in the `works`."""
-    def tensors():
-        with progress(None, f"reading for {spec.title}", disable=keep, delay=2, unit="B", unit_scale=True,
-                      total=sum(work.size() for work in works) * (1 + len(known["tasks"]))) as bar:
-            for work in works:
-                yield work.name, *work.read()       # nothing here holds on to them
-                bar.update(work.size() * (1 + len(known["tasks"])))
-
+    tensors = _Tensors(works, f"reading for {spec.title}", None if keep else executor, 1 + len(known["tasks"]), keep)
     for first_pass in [*(first_pass for _, first_pass in spec.transforms), spec.first_pass]:
         found = call(first_pass, tensors, **known) if first_pass else {}
         for work in progress(works, f"preparing {spec.title}", delay=2):
             work.learn(found, keep)
+
+
+class _Tensors:
+    """The tensors of first passes: called it yields (name, theta_0, taus) one by one; `spread` has an executor read them."""
+
+    def __init__(self, works, title, executor, models, hide):
+        self.works, self.executor, self.models = works, executor, models
+        self.bar = partial(progress, None, title, disable=hide, delay=2, unit="B", unit_scale=True)
+
+    def __call__(self):
+        for work in self._shown(self.works):
+            yield work.name, *work.read()       # nothing here holds on to them
+
+    def spread(self, function, keys=""):
+        """function(taus) of the works whose names match, in their order."""
+        works = [work for work in self.works if re.search(keys, work.name)]
+        futures = deque(self.executor.submit(look, ByValue(work), ByValue(function)) for work in works)
+        try:
+            for _ in self._shown(works):
+                yield futures.popleft().result().value
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _shown(self, works):
+        """Some works with a bar of the bytes read."""
+        with self.bar(total=sum(work.size() for work in works) * self.models) as bar:
+            for work in works:
+                yield work
+                bar.update(work.size() * self.models)
 
 
 def _run(works, executor, target, title):

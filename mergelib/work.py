@@ -78,6 +78,12 @@ def do(sent):
         return ByValue(sent.value.run())
 
 
+def look(sent, function):
+    """Do a first pass's function of the task vectors of a work that an executor was given."""
+    with one_thread():
+        return ByValue(function.value(sent.value.read()[1]))
+
+
 def only(state, name):
     """A state dict, in memory or on disk, with nothing but one tensor."""
     return state.only(name) if hasattr(state, "only") else {name: state[name]}

@@ -86,13 +86,20 @@ def test_dask_writes_the_same_bits(tmp_path, on_disk, base, experts):  # noqa: F
 
 def test_long_tensors_come_first_in_each_shard(tmp_path, base, experts):
     pool = Shuffled(1)
-    merge("ties", base, experts, executor=pool)
+    merge("task-arithmetic", base, experts, executor=pool)
     sizes = [base[name].nbytes for name in pool.names]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) == len(base)
     pool = Shuffled(1)
-    out = merge("ties", base, experts, executor=pool, out=tmp_path / "out", shard_size=3500)
+    out = merge("task-arithmetic", base, experts, executor=pool, out=tmp_path / "out", shard_size=3500)
     first = read_state(sorted(out.glob("*.safetensors"))[0]).keys()
     assert set(pool.names[:len(first)]) == first and pool.names[0] == max(first, key=lambda name: base[name].nbytes)
+
+
+def test_first_passes_are_spread_too(on_disk, base):  # noqa: F811
+    pool = Shuffled(3)
+    merge("ties", *on_disk, executor=pool)
+    floating = [name for name in base if base[name].is_floating_point()]
+    assert {pool.names.count(name) for name in floating} == {4}     # counted twice, voted on, merged
 
 
 def test_jobs_about_files_hold_no_tensors_and_are_small(on_disk, base):  # noqa: F811

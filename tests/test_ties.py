@@ -5,7 +5,7 @@ import torch
 from conftest import SHAPES, random_checkpoints
 
 from mergelib import merge
-from mergelib.methods.ties import _counts, global_thresholds, magnitude_threshold
+from mergelib.methods.ties import bit_counts, global_thresholds, magnitude_threshold
 
 
 def states(base, *taus):
@@ -126,7 +126,7 @@ def test_a_threshold_over_many_tensors_is_that_of_all_together(density):
     assert torch.equal(global_thresholds(tensors, density), expected)
 
 
-def test_counting_in_pieces_counts_the_same(monkeypatch):
+def test_counting_in_pieces_counts_the_same():
     values = torch.randn(2, 1000, generator=torch.Generator().manual_seed(1))
-    whole = _counts(lambda: [values], 1 << 16, lambda bits, row: bits >> 15)
-    assert torch.equal(_counts(lambda: [values], 1 << 16, lambda bits, row: bits >> 15, chunk=7), whole) and whole.sum() == 2000
+    whole = bit_counts(values)
+    assert torch.equal(bit_counts(values, chunk=7), whole) and whole.sum() == 2000

@@ -41,7 +41,7 @@ def norm_coefficients(norms, eta):
 
 def coefficients_of(taus, eta, uniform=False):
     """DOGE's T coefficients of one tensor's `taus` (T x shape): eta / ||tau_i||, or eta for every task if `uniform`."""
-    norms = flat(taus).norm(dim=1)
+    norms = norms_of(taus)
     return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta)
 
 
@@ -51,7 +51,7 @@ def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES):
     `tensors()` yields (name, theta_0, taus); `keys`: pattern of the tensors that count. Task vectors that are zero do not.
     Raises ValueError if none is left.
     """
-    norms = list(over(tensors, lambda taus: flat(taus).norm(dim=1), keys))
+    norms = list(over(tensors, norms_of, keys))
     norms = torch.cat(norms) if norms else torch.zeros(0)
     if not (norms > 0).any():
         raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
@@ -64,7 +64,7 @@ def norm_lambda(theta_0, taus, eta=0.07, norms=None):
 
     `norms`: T norms over the whole checkpoint for the task-wise form; None takes this tensor's own (layer-wise).
     """
-    norms = flat(taus).norm(dim=1) if norms is None else norms
+    norms = norms_of(taus) if norms is None else norms
     return weighted(theta_0, taus, norm_coefficients(norms, eta))
 
 
@@ -74,7 +74,7 @@ def norm_first_pass(tensors, scope="layer"):
         return {}
     if scope != "task":
         raise ValueError(f"scope is {scope!r}; give 'layer' (one coefficient per tensor) or 'task' (one per expert).")
-    return {"norms": sum(over(tensors, lambda taus: flat(taus).square().sum(dim=1))).sqrt()}
+    return {"norms": sum(norms.square() for norms in over(tensors, norms_of)).sqrt()}
 
 
 def one_of(name, value, choices):
@@ -86,9 +86,17 @@ def one_of(name, value, choices):
 def over(tensors, function, keys=""):
     """function(taus), tensor by tensor; `keys`: pattern of the names that count.
 
+    Where the merge has an executor the function is sent to its workers, so it and what it gives must be picklable and small.
     A loop's variable holds a tensor while the next is read, which doubles the memory of a pass; this holds none.
     """
+    if getattr(tensors, "executor", None):
+        return tensors.spread(function, keys)
     return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
+
+
+def norms_of(taus):
+    """The T norms of task vectors (T x anything)."""
+    return flat(taus).norm(dim=1)
 
 
 def flat(taus):

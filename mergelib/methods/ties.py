@@ -1,5 +1,7 @@
 """How does TIES merge? Trim small entries, elect one sign per entry, combine the experts that agree with it."""
 
+from functools import partial
+
 import torch
 
 from .linear import flat, one_of, over
@@ -28,45 +30,43 @@ def kept_from(size, density):
 def global_thresholds(tensors, density):
     """Per expert, the magnitude that keeps `density` of its whole task vector: T numbers.
 
-    `tensors()` yields (name, theta_0, taus) for every merged tensor.
+    `tensors()` yields (name, theta_0, taus) for every merged tensor, fp32, and is gone through twice. Exact, though no task
+    vector is ever held whole: positive floats are ordered as their bits are, so the upper 16 bits are counted first, then the
+    lower 15 bits of those numbers that have the right upper ones.
     """
-    return kth_magnitudes(lambda: over(tensors, flat), lambda size: kept_from(size, density))
-
-
-def kth_magnitudes(parts, rank):
-    """The k-th smallest magnitude of each row of a matrix that is never held whole: T numbers, fp32.
-
-    `parts()` yields T x n columns of it, fp32, and is gone through twice; `rank(columns)` is k, counted from 1; 0 gives 0.
-    Exact: positive floats are ordered as their bits are, so the upper 16 bits are counted first, then the lower 15 bits of
-    those numbers that have the right upper ones.
-    """
-    upper = _counts(parts, 1 << 16, lambda bits, row: bits >> 15)
-    k = rank(int(upper[0].sum()))
+    upper = sum(over(tensors, bit_counts))
+    k = kept_from(int(upper[0].sum()), density)
     if k == 0:
         return torch.zeros(len(upper))
     buckets = [int((counts.cumsum(0) >= k).int().argmax()) for counts in upper]
-    lower = _counts(parts, 1 << 15, lambda bits, row: bits[bits >> 15 == buckets[row]] & 0x7FFF)
+    lower = sum(over(tensors, partial(bit_counts, buckets=buckets)))
     before = [k - int(counts[:bucket].sum()) for counts, bucket in zip(upper, buckets)]
     places = [int((counts.cumsum(0) >= left).int().argmax()) for counts, left in zip(lower, before)]
     return torch.tensor([bucket << 15 | place for bucket, place in zip(buckets, places)], dtype=torch.int32).view(torch.float32)
 
 
-def _counts(parts, size, key, chunk=1 << 22):
-    """How often each number below `size` occurs as `key(bits of a magnitude, row)`, row by row: T x size."""
-    total = 0
-    for part in parts():
-        rows = (values.abs().contiguous().view(torch.int32) for values in part)
-        total = total + torch.stack([sum(torch.bincount(key(piece, row), minlength=size) for piece in bits.split(chunk))
-                                     for row, bits in enumerate(rows)]).cpu()
-        del part, rows          # or they would be held while the next part is read
-    return total
+def bit_counts(taus, buckets=None, chunk=1 << 22):
+    """How often each upper half of a magnitude's bits occurs in each task vector: T x 65536 counts.
+
+    With `buckets` (T upper halves), how often each lower half occurs beside them: T x 32768. `chunk`: numbers at a time.
+    """
+    def halves(bits, row):
+        return bits >> 15 if buckets is None else bits[bits >> 15 == buckets[row]] & 0x7FFF
+    size = 1 << (16 if buckets is None else 15)
+    rows = (values.abs().contiguous().view(torch.int32) for values in flat(taus))
+    return torch.stack([sum(torch.bincount(halves(piece, row), minlength=size) for piece in bits.split(chunk))
+                        for row, bits in enumerate(rows)]).cpu()
+
+
+def votes(taus, thresholds):
+    """How many more entries of the trimmed task vectors' sum are positive than negative: one number."""
+    return torch.sign(trim(taus, thresholds).sum(dim=0)).sum()
 
 
 def ties_first_pass(tensors, density=0.2):
     """First pass of `ties`: the trimming thresholds (T) and the sign (+1, 0, -1) that most of the whole vector elects."""
     thresholds = global_thresholds(tensors, density)
-    votes = sum(over(tensors, lambda taus: torch.sign(trim(taus, thresholds).sum(dim=0)).sum()))
-    return {"thresholds": thresholds, "majority": torch.sign(votes)}
+    return {"thresholds": thresholds, "majority": torch.sign(sum(over(tensors, partial(votes, thresholds=thresholds))))}
 
 
 def large(taus, thresholds):
