@@ -44,6 +44,7 @@ def checkpoints(model, tasks, folder):
         if not (path / "config.json").exists():      # written last
             state = {name: _numbers(name, tensor.shape, i).to(dtype) for name, tensor in empty.state_dict().items()
                      if tensor.is_floating_point()}
+            path.mkdir(parents=True, exist_ok=True)
             save_torch_state_dict(state, path, max_shard_size="500MB" if dtype == torch.bfloat16 else "5GB")
             config = empty.config.to_dict() | {"architectures": [type(empty).__name__], "torch_dtype": str(dtype).split(".")[1]}
             (path / "config.json").write_text(json.dumps(config, default=str))

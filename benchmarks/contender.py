@@ -15,7 +15,7 @@ import torch
 
 @contextmanager
 def workers(count):
-    """An executor of some processes that have started, or None for one; torch has its own threads then."""
+    """An executor of some processes that have started, or None for one, in which torch has its own threads."""
     from mergelib.workers import one_thread, processes
     if count == 1:
         yield None

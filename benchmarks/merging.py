@@ -44,13 +44,13 @@ def rows():
         for preset in ("exact", "code", "paper"):
             yield DOGE | {"preset": preset, "workers": workers}
     yield PEER_DOGE
-    for preset in ("exact", "code"):
-        for model in ("ViT-B/32", "ViT-L/14"):
-            yield DOGE | {"model": model, "preset": preset, "workers": 2}
+    for model in ("ViT-B/32", "ViT-L/14"):
+        yield DOGE | {"model": model, "preset": "exact", "workers": 2}
+    yield DOGE | {"model": "ViT-B/32", "preset": "exact"}
     for tasks in (2, 4, 16, 20):
         for preset in ("exact", "code"):
             yield DOGE | {"tasks": tasks, "preset": preset, "workers": 2}
-    language = {"model": "Llama 1.1B", "tasks": 3, "runs": 3}
+    language = {"model": "Llama 1.1B", "tasks": 3, "runs": 2}
     for name, options, peer, theirs in (
             ("task-arithmetic", {}, "task_arithmetic", {"weight": 0.3}),
             ("ties", {}, "ties", {"weight": 0.3, "density": 0.2}),
@@ -59,6 +59,8 @@ def rows():
             yield language | {"package": "mergelib", "method": name, "options": options, "workers": workers}
         yield language | {"package": "mergekit", "method": peer, "options": theirs}
     yield DOGE | {"model": "Llama 1.1B", "tasks": 3, "preset": "exact", "options": {"keys": LAYERS}, "workers": 2}
+    for model in ("ViT-B/32", "ViT-L/14"):
+        yield DOGE | {"model": model, "preset": "code", "workers": 2}
 
 
 DEFAULTS = {"model": "one layer", "tasks": 8, "method": "", "preset": None, "options": {}, "workers": 1, "runs": 1}

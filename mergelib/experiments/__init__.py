@@ -15,7 +15,7 @@ from .ablation import (
     rank_rows,
     rank_table,
 )
-from .cost import inference_ratios, models_kept
+from .cost import inference_ratios, merging_costs, models_kept
 from .gaps import averages, averages_by, order_kept, paired_gaps
 from .learning import HEATS, PATHS, coefficients, entropy_and_loss
 from .measure import Job, accuracy_table, measure, reference_rows, spot_check
@@ -42,8 +42,9 @@ __all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "
            "conflict_losses", "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE", "entropy_and_loss",
            "eta_rows", "exemplar_rows", "explained", "form_rows", "FOUR", "gradient_rows", "HEATS", "inference_ratios", "Job",
            "lambda_rows", "lambda_sweep", "landscapes", "layer_sensitivity", "learned_rows", "learned_task_count",
-           "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "models_kept", "order_kept", "other_rows",
-           "paired_gaps", "PATHS", "per_task_rows", "printed_ablation", "rank_rows", "rank_table", "ratio_rows",
-           "reference_rows", "regime_table", "regime_verdict", "robustness", "seen_and_unseen", "selection", "setting",
-           "solver_budget", "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages",
-           "task_cosines", "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows", "wide_selection"]
+           "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "merging_costs", "models_kept",
+           "order_kept", "other_rows", "paired_gaps", "PATHS", "per_task_rows", "printed_ablation", "rank_rows", "rank_table",
+           "ratio_rows", "reference_rows", "regime_table", "regime_verdict", "robustness", "seen_and_unseen", "selection",
+           "setting", "solver_budget", "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares",
+           "sweep_averages", "task_cosines", "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows",
+           "wide_selection"]

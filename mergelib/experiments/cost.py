@@ -1,4 +1,4 @@
-"""What does a method keep, and what does a picture cost it? Models stored, and inference time beside one plain model's."""
+"""What does a merge cost, what does its model keep, and what does a picture cost it? Measurements of notebooks 13 and 14."""
 
 import time
 
@@ -8,10 +8,21 @@ from ..evaluate import logits
 from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
+from ..paths import ROOT
 from .measure import ROWS, Job, label, ledger_rows
 
 SHORT = {"surgery": {"steps": 0}, "wemoe": {"steps": 0}}      # what a picture costs does not depend on how long was learned
 REPEATS = 5
+
+
+def merging_costs():
+    """What `benchmarks/merging.py` measured: its rows with `label`, and `memory` (MB) above interpreters that do nothing."""
+    table = pd.read_csv(ROOT / "benchmarks" / "merging.csv", keep_default_na=False)
+    idle = table["package"] == "nothing"
+    rest = table[idle].set_index("workers")["memory"]
+    table = table[~idle].reset_index(drop=True)
+    labels = [label(row.method, row.preset) if row.package == "mergelib" else row.package for row in table.itertuples()]
+    return table.assign(memory=table["memory"] - table["workers"].map(rest), label=labels)
 
 
 def models_kept(suite, method):
