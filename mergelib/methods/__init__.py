@@ -29,6 +29,7 @@ class Method:
     first_pass: Callable | None = None       # (tensors, **options) -> what one tensor cannot know
     transforms: tuple = ()                   # pairs: (taus, **options) -> the task vectors to combine instead; its pass
     finish: Callable | None = None           # (merged below, experts, **options) -> a model that is more than a state dict
+    elementwise: bool = False                # whether `tensor` treats every entry by itself, so that it may be given pieces
     per_task: bool = False                   # whether `tensor` gives one tensor for each task, T x shape
     needs: str = "nothing"                   # the data it needs besides weights, taken from the option `suite`
     merges: str = "every tensor"             # which tensors, and what becomes of the rest, where its function decides that
@@ -86,13 +87,14 @@ def two_and_masks(base, count, **_):
 
 
 METHODS = {
-    "weight-average": Method("Weight Averaging", "Wortsman et al. 2022", "theta_0 + 1/T sum tau_i", weight_average),
+    "weight-average": Method("Weight Averaging", "Wortsman et al. 2022", "theta_0 + 1/T sum tau_i", weight_average,
+                             elementwise=True),
     "task-arithmetic": Method("Task Arithmetic", "Ilharco et al. 2023", "theta_0 + lam sum tau_i", task_arithmetic,
-                              options={"lam": 0.3}),
+                              elementwise=True, options={"lam": 0.3}),
     "norm-lambda": Method("Norm-based lambda", "DOGE", "Eq. 8, Table 9", norm_lambda, norm_first_pass,
                           options={"eta": 0.07, "scope": "layer"},
                           presets={"paper": {}, "code": {"keys": ENCODER_MATRICES}}),
-    "ties": Method("Ties-Merging", "Yadav et al. 2023", "Alg. 1", ties, ties_first_pass,
+    "ties": Method("Ties-Merging", "Yadav et al. 2023", "Alg. 1", ties, ties_first_pass, elementwise=True,
                    options=TIES_OPTIONS, presets=TIES_PRESETS),
     # FusionBench's constants; the paper tunes the fraction dropped
     "dare": Method("DARE", "Yu et al. 2024", "Eq. 2", task_arithmetic, transforms=((dare_vectors, None),),

@@ -60,7 +60,7 @@ def bit_counts(taus, buckets=None, chunk=1 << 22):
 
 def votes(taus, thresholds):
     """How many more entries of the trimmed task vectors' sum are positive than negative: one number."""
-    return torch.sign(trim(taus, thresholds).sum(dim=0)).sum()
+    return sum(torch.sign(trim(piece, thresholds).sum(dim=0)).sum() for piece in flat(taus).split(1 << 18, dim=1))
 
 
 def ties_first_pass(tensors, density=0.2):
