@@ -32,6 +32,7 @@ from .late import (
     landscapes,
     rank,
     sensitivity,
+    settings,
     severities,
     trust,
     unseen,
@@ -40,5 +41,5 @@ from .late import (
 __all__ = ["ablation", "changes", "coefficient_heat", "coefficient_paths", "component_bars", "conflicts", "contact_sheet",
            "convergence", "corrupted", "cosines", "directions", "entropy_by_task", "entropy_groups", "eta", "lambda_sweep",
            "landscapes", "magnitudes", "main_tables", "models_kept", "new_figure", "overview", "rank", "regime", "save",
-           "selection", "sensitivity", "severities", "show", "solver_budget", "subspace_shares", "task_count", "taylor",
-           "trust", "unseen"]
+           "selection", "sensitivity", "settings", "severities", "show", "solver_budget", "subspace_shares", "task_count",
+           "taylor", "trust", "unseen"]
