@@ -32,7 +32,7 @@ class Sample:
     """The first `count` validation pictures of every task of a suite, and how many the base and the experts get right."""
 
     def __init__(self, suite, count=100):
-        self.suite = suite
+        self.suite, self.count = suite, count
         self.pictures = {task: suite.pictures(task, "validation", count) for task in suite.tasks}
         self.base, self.experts = self._measure(suite.base)["accuracy"], self._measure(suite.experts)["accuracy"]
 
@@ -57,15 +57,15 @@ class Sample:
         return 100 * pd.DataFrame(rows).T[["accuracy", "low", "high"]]
 
 
-def panel(suite, count=100):
-    """The panel of a suite, a widget for the last line of a cell; `count`: pictures of each task to look at."""
+def panel(sample):
+    """The panel of a `Sample`, a widget for the last line of a cell; every move of a control merges and measures anew."""
     import ipywidgets as widgets
 
-    sample, answer = Sample(suite, count), widgets.HTML()
+    answer = widgets.HTML()
     method = widgets.Dropdown(options=list(CHOICES), description="method")
     sliders = {option: widgets.FloatSlider(value, min=low, max=high, step=step, description=name, continuous_update=False)
                for option, (name, value, low, high, step) in SLIDERS.items()}
-    boxes = {task: widgets.Checkbox(True, description=task) for task in suite.tasks}
+    boxes = {task: widgets.Checkbox(True, description=task) for task in sample.suite.tasks}
 
     def update(change=None):
         for option, slider in sliders.items():
@@ -74,7 +74,7 @@ def panel(suite, count=100):
         tasks = [task for task, box in boxes.items() if box.value]
         settings = {option: slider.value for option, slider in sliders.items()}
         try:
-            answer.value = describe(sample.merged(method.value, tasks, **settings), count)
+            answer.value = describe(sample.merged(method.value, tasks, **settings), sample.count)
         except ValueError as error:
             answer.value = f"<p>{html.escape(str(error))}</p>"
 

@@ -70,7 +70,7 @@ def test_the_answer_says_the_average_its_error_and_the_picture_in_words():
 @pytest.fixture
 def tiny_panel(labelled):
     """(controls by their names, the answer) of the tiny suite's panel."""
-    controls, answer = panel(labelled, 30).children
+    controls, answer = panel(Sample(labelled, 30)).children
     return {control.description: control for control in controls.children}, answer
 
 
@@ -115,8 +115,8 @@ def test_without_a_task_the_answer_says_what_to_do(tiny_panel):
 
 TASKS = ("signs", "digits")
 CELL = f"""import mergelib as ml
-from mergelib.panel import panel
-panel(ml.load_suite("sketch-8").subset({TASKS}), 50)"""
+from mergelib.panel import Sample, panel
+panel(Sample(ml.load_suite("sketch-8").subset({TASKS}), 50))"""
 
 
 @pytest.fixture

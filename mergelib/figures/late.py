@@ -269,17 +269,19 @@ def sensitivity(table):
 
 def settings(tables):
     """Each task between base and expert, a panel per setting (title -> `panel.Sample.merged`); hollow: not merged."""
-    figure, axes = new_figure(3.1 * len(tables) + 1.2, 3.2, ncols=len(tables), sharey=True, squeeze=False)
+    figure, axes = new_figure(2.2 * len(tables) + 2, 3.2, ncols=len(tables), sharey=True, squeeze=False)
     for (title, table), axis in zip(tables.items(), axes[0]):
         axis.hlines(table.index, table["base"], table["expert"], color="0.8", zorder=0)
-        for column, name in (("base", "Pre-trained"), ("expert", "Individual")):
-            colour, marker = STYLE[name]
-            axis.plot(table[column], table.index, color=colour, marker=marker, linestyle="", label=name)
+        axis.plot(table["base"], table.index, color=STYLE["Pre-trained"][0], marker="|", markersize=9, linestyle="",
+                  label="Pre-trained")
+        axis.plot(table["expert"], table.index, color=STYLE["Individual"][0], marker=STYLE["Individual"][1], linestyle="",
+                  label="Individual")
         for row in table.itertuples():
             colour, marker = STYLE[row.label]
             axis.errorbar(row.accuracy, row.Index, xerr=[[row.accuracy - row.low], [row.high - row.accuracy]], color=colour,
                           marker=marker, markerfacecolor=colour if row.chosen else "white", markersize=6, capsize=2)
         axis.set(title=title, xlabel="accuracy (%)", xlim=(0, 102))
+        axis.grid(visible=False, axis="y")
     axes[0, 0].invert_yaxis()
-    axes[0, 0].legend(fontsize=7)
+    _legend_below(figure, axes[0, 0])
     return figure
