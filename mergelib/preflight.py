@@ -1,7 +1,8 @@
-"""Are the base and the experts what they should be? Their accuracies against published ones, before anything is merged.
+"""Are the base and the experts what they should be? Their accuracies against known ones, before anything is merged.
 
 It catches what loads without complaint: a lost QuickGELU, another split, exchanged or damaged files, a head with its classes
-in another order. The golden values and their sources are in data/paper/golden.csv, family by family (see `families`).
+in another order. The published golden values and their sources are in data/paper/golden.csv, family by family (see
+`families`); for checkpoints of your own, what you noted when you made them.
 """
 
 from statistics import mean, median
@@ -18,20 +19,27 @@ MOST = 0.75         # of all compared accuracies: if so many are low by a little
 
 
 def preflight(base, experts, model, family, tolerance=1.0):
-    """Compare the accuracies of the base on all tasks, and of every expert on its own, with the golden values.
+    """`compare` with the published golden values of one model ("ViT-B-32" and so on) and family ("A", "B" or "C").
 
-    `base`, `experts`: mapping from task, named as in the papers' tables, to accuracy (fraction); `model`: "ViT-B-32" and so
-    on; `family`: "A", "B" or "C"; `tolerance`: points. Where no value of a task is published, the average of the papers'
-    eight is compared if all are there; an expert below the base is off unless its golden value says the same. Returns a
-    DataFrame: checkpoint ("zero-shot" or "expert"), task, measured and golden (%), difference (points), cause ("" where
-    nothing is wrong). Raises ValueError if there is nothing to compare with.
+    The tasks are named as in the papers' tables.
     """
-    known = golden(model, family)
+    return compare(base, experts, golden(model, family), tolerance, f" for {model} in family {family}")
+
+
+def compare(base, experts, known, tolerance=1.0, where=""):
+    """Compare the accuracies of the base on all tasks, and of every expert on its own, with those that they should have.
+
+    `base`, `experts`: mapping from task to accuracy (fraction); `known`: (checkpoint, task) -> golden value (%), as `golden`
+    gives it, or your own notes; `tolerance`: points; `where`: whose values they are, for the error. Where no value of a task
+    is known, the average of the papers' eight is compared if all are there; an expert below the base is off unless its golden
+    value says the same. Returns a DataFrame: checkpoint ("zero-shot" or "expert"), task, measured and golden (%), difference
+    (points), cause ("" where nothing is wrong). Raises ValueError if there is nothing to compare with.
+    """
     rows = [{"checkpoint": kind, "task": task, "measured": points, "golden": known.get((kind, task), float("nan"))}
             for kind, found in (("zero-shot", base), ("expert", experts)) for task, points in _points(kind, found, known)]
     table = pd.DataFrame(rows, columns=["checkpoint", "task", "measured", "golden"])
     if table["golden"].isna().all():
-        raise ValueError(f"No accuracy that was measured has a golden value for {model} in family {family}. Known: "
+        raise ValueError(f"No accuracy that was measured has a golden value{where}. Known: "
                          f"{', '.join(f'{kind} {task}' for kind, task in known)}. For Avg measure all of {', '.join(EIGHT)}.")
     table["difference"] = table["measured"] - table["golden"]
     return table.assign(cause=_causes(table, tolerance))

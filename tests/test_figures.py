@@ -212,6 +212,20 @@ def test_unseen_tasks_have_a_panel_per_split_and_a_point_per_method():
     assert points == [(50, 40), (60, 30)]
 
 
+def test_settings_have_a_panel_each_and_hollow_markers_where_nothing_was_merged():
+    table = pd.DataFrame({"label": "Task Arithmetic", "chosen": [True, False], "base": 30.0, "expert": 95.0,
+                          "accuracy": [60.0, 20.0], "low": 15.0, "high": 70.0}, index=TASKS[:2])
+    figure = figures.settings({"first": table, "second": table})
+    assert [axis.get_title() for axis in figure.axes] == ["first", "second"]
+    axis = figure.axes[0]
+    markers = [container.lines[0] for container in axis.containers]
+    assert [(m.get_xdata()[0], m.get_ydata()[0]) for m in markers] == [(60, TASKS[0]), (20, TASKS[1])]
+    assert [to_hex(m.get_markerfacecolor()) for m in markers] == [to_hex(STYLE["Task Arithmetic"][0]), "#ffffff"]
+    bars = [container.lines[2][0].get_segments()[0][:, 0].tolist() for container in axis.containers]
+    assert bars == [[15, 70], [15, 70]] and axis.get_xlabel() == "accuracy (%)"
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == TASKS[:2] and axis.yaxis_inverted()
+
+
 def test_coefficients_have_a_panel_per_method():
     paths = pd.concat([pd.DataFrame({"label": name, "task": task, "step": [0, 10], "lam": [0.3, 0.4]})
                        for name in LABELS[:2] for task in TASKS])

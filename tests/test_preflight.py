@@ -5,7 +5,7 @@ import pytest
 from mergelib import CheckpointError
 from mergelib.paper import published
 from mergelib.paths import PAPER
-from mergelib.preflight import EIGHT, check_preflight, golden, preflight
+from mergelib.preflight import EIGHT, check_preflight, compare, golden, preflight
 
 ZERO = dict(zip(EIGHT, (63, 60, 61, 46, 31, 33, 48, 43.6)))          # of the average of family B; single values are invented
 
@@ -122,6 +122,17 @@ def test_percentages_are_refused():
         preflight({}, {"SVHN": 97.3}, "ViT-B-32", "B")
     with pytest.raises(ValueError, match="fractions from 0 to 1"):
         preflight({}, {"SVHN": float("nan")}, "ViT-B-32", "B")
+
+
+def test_one_s_own_notes_do_for_golden_values():
+    notes = {("zero-shot", "birds"): 30.0, ("zero-shot", "trees"): 40.0, ("expert", "birds"): 90.0, ("expert", "trees"): 95.0}
+    base = {"birds": 0.3, "trees": 0.4}
+    right = compare(base, {"birds": 0.9, "trees": 0.95}, notes)
+    assert (right["cause"] == "").all() and right["golden"].tolist() == [*notes.values()]
+    exchanged = compare(base, {"birds": 0.2, "trees": 0.35}, notes).set_index(["checkpoint", "task"])["cause"]
+    assert exchanged["zero-shot"].tolist() == ["", ""] and "the expert of trees" in exchanged["expert", "birds"]
+    with pytest.raises(ValueError, match="No accuracy that was measured has a golden value. Known: zero-shot birds"):
+        compare({"cars": 0.5}, {}, notes)
 
 
 def test_nothing_to_compare_with_is_an_error():

@@ -33,6 +33,7 @@ from .late import (
     landscapes,
     rank,
     sensitivity,
+    settings,
     severities,
     trust,
     unseen,
@@ -41,5 +42,5 @@ from .late import (
 __all__ = ["ablation", "changes", "coefficient_heat", "coefficient_paths", "component_bars", "conflicts", "contact_sheet",
            "convergence", "corrupted", "cosines", "cost", "directions", "entropy_by_task", "entropy_groups", "eta",
            "growth", "lambda_sweep", "landscapes", "magnitudes", "main_tables", "models_kept", "new_figure", "overview",
-           "rank", "regime", "save", "selection", "sensitivity", "severities", "show", "solver_budget", "subspace_shares",
-           "task_count", "taylor", "trust", "unseen"]
+           "rank", "regime", "save", "selection", "sensitivity", "settings", "severities", "show", "solver_budget",
+           "subspace_shares", "task_count", "taylor", "trust", "unseen"]

@@ -1,4 +1,4 @@
-"""How do the items of notebooks 06 to 11 and 15 look? One function per figure: a tidy DataFrame goes in, a Figure comes out."""
+"""How do the items of notebooks 06 to 11, 15 and 16 look? One function per figure: a DataFrame goes in, a Figure comes out."""
 
 import numpy as np
 import seaborn as sns
@@ -262,4 +262,26 @@ def sensitivity(table):
     axis.set_xticks(range(len(table)), table.index, rotation=90, fontsize=4.5)
     axis.set(yscale="log", xlabel="tensor, from the input to the output", ylabel="mean sensitivity of an entry")
     axis.legend(fontsize=7, ncols=4)
+    return figure
+
+
+# --- notebook 16 ------------------------------------------------------------------------------------------------------
+
+def settings(tables):
+    """Each task between base and expert, a panel per setting (title -> `panel.Sample.merged`); hollow: not merged."""
+    figure, axes = new_figure(2.2 * len(tables) + 2, 3.2, ncols=len(tables), sharey=True, squeeze=False)
+    for (title, table), axis in zip(tables.items(), axes[0]):
+        axis.hlines(table.index, table["base"], table["expert"], color="0.8", zorder=0)
+        axis.plot(table["base"], table.index, color=STYLE["Pre-trained"][0], marker="|", markersize=9, linestyle="",
+                  label="Pre-trained")
+        axis.plot(table["expert"], table.index, color=STYLE["Individual"][0], marker=STYLE["Individual"][1], linestyle="",
+                  label="Individual")
+        for row in table.itertuples():
+            colour, marker = STYLE[row.label]
+            axis.errorbar(row.accuracy, row.Index, xerr=[[row.accuracy - row.low], [row.high - row.accuracy]], color=colour,
+                          marker=marker, markerfacecolor=colour if row.chosen else "white", markersize=6, capsize=2)
+        axis.set(title=title, xlabel="accuracy (%)", xlim=(0, 102))
+        axis.grid(visible=False, axis="y")
+    axes[0, 0].invert_yaxis()
+    _legend_below(figure, axes[0, 0])
     return figure
