@@ -20,8 +20,8 @@ def load_pictures(task, split, files, version, side, count=None):
     """The first `count` pictures of one split of a `PaperTask`, default all, read once and kept on disk.
 
     `files`: paths of the data set's files for this split; `version`: of the data set, eight digits or so; `side`: of the
-    pictures, in pixels. Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is scaled to
-    `side` (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
+    pictures, in pixels. Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is
+    scaled to `side` (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
     """
     stem = CACHE / "clip" / f"{task.name}-{split}-{'all' if count is None else count}-{side}-{version}"
     pixels, labels = (Path(f"{stem}{end}.npy") for end in ("", "-labels"))

@@ -67,7 +67,7 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
 
     `name`: one of `SUITES`, or how many tasks it has (8 or 20); `model`: a tower; `seed`: of fine-tuning; `folder`: of the
     files, default `zoo_folder(model)`; `device`: where the tensors go, and with them all computing (default: what
-    MERGELIB_DEVICE says, else the CPU). With one of the papers' towers for `model` it is a suite of theirs: see `clip.load_clip_suite`.
+    MERGELIB_DEVICE says, else the CPU). With one of the papers' towers as `model` see `clip.load_clip_suite`.
     A tower whose manifest says that it is not shipped gives a suite without weights, good for reading what was measured on it.
     Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
     """
