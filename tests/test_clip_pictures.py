@@ -11,7 +11,8 @@ import torch
 from open_clip import image_transform
 from PIL import Image
 
-from mergelib.clip import pictures
+from mergelib.clip import hub, pictures
+from mergelib.clip.hub import FetchError
 from mergelib.clip.pictures import DataError, fit, load_pictures, rows_of
 from mergelib.clip.tasks import PaperTask
 from mergelib.models import images_of
@@ -153,6 +154,13 @@ def test_a_damaged_picture_is_named_and_nothing_half_written(tmp_path, cache):
     with pytest.raises(DataError, match="who/pets: the picture in row 4 cannot be decoded"):
         load([tmp_path / "t.parquet"])
     assert os.listdir(cache) == ["Pets-test-all-32-0123abcd-labels.npy"]
+
+
+def test_too_small_a_disk_is_seen_before_anything_is_written(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda place: SimpleNamespace(free=hub.SPARE))
+    with pytest.raises(FetchError, match=r"pictures of Pets \(test\) take 0.0 GB, but .* set MERGELIB_CACHE to a folder"):
+        load(parquet(tmp_path / "test.parquet"))
+    assert os.listdir(cache) == []
 
 
 def png(image):

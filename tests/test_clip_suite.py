@@ -45,7 +45,7 @@ def test_a_suite_has_the_papers_tasks_and_whole_image_towers(suite, patched):
 
 
 def test_heads_are_those_of_transformers_text_tower(suite):
-    scale = miniature.models()[0].logit_scale.exp()
+    scale = miniature.models()[0].logit_scale.exp().item()
     for task in EIGHT:
         assert torch.allclose(suite.heads[task], scale * miniature.head(task), atol=1e-3)       # of numbers up to 14, in fp32
         assert suite.heads[task].shape == (32, len(miniature.tasks()[task].classes))
@@ -96,6 +96,11 @@ def test_only_suites_that_exist(suite):
         load_suite("sketch-8", model="ViT-B-32")
     with pytest.raises(ValueError, match="no suite 'clip-8'. Known suites: sketch-8"):
         load_suite("clip-8")
+
+
+def test_the_published_experts_have_one_seed():
+    with pytest.raises(ValueError, match="come from the Hub and have one seed, 0"):
+        load_suite(8, model="ViT-B-32", seed=1)
 
 
 def test_a_whole_clip_is_translated():

@@ -66,13 +66,20 @@ def load_clip_suite(name, model, device=None):
                                   for task in tasks.values())]
     data = [Source(task.dataset, "dataset", (_pattern(task, "train"), _pattern(task, "test"))) for task in tasks.values()]
     found = fetch([*weights, *data])
-    commits = {source: pin([source])[source.key]["commit"] for source in found}
+    pinned = pin(found)
+    commits = {source: pinned[source.key]["commit"] for source in found}
+    said = [(task.name, task.classes, task.prompts) for task in tasks.values()]
     visual = _tower(found[base], device)
     return ClipSuite(name, model, 0, visual,
                      {task: visual | _tower(found[source], device) for task, source in zip(tasks, experts)},
-                     _heads(model, tasks, _weights(found[base]), commits[base], device),
-                     hashlib.sha256(json.dumps([commits[source] for source in weights]).encode()).hexdigest()[:8],
+                     _heads(model, tasks, _weights(found[base]), _digest(commits[base], said), device),
+                     _digest(*commits.values(), said),
                      data={task: (found[source], commits[source]) for task, source in zip(tasks, data)})
+
+
+def _digest(*what):
+    """Eight hex digits of commits and of what heads are made of: where one differs, results are others."""
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
 
 
 def _pattern(task, part):
@@ -91,10 +98,9 @@ def _tower(files, device):
     return {name: tensor.to(device, torch.float32) for name, tensor in read_tower(_weights(files)).items()}
 
 
-def _heads(model, tasks, weights, commit, device):
+def _heads(model, tasks, weights, digest, device):
     """Task -> zero-shot head, built by the base's text tower once and kept on disk."""
-    said = json.dumps([(task.name, task.classes, task.prompts) for task in tasks.values()])
-    file = CACHE / "clip" / f"heads-{model}-{commit[:8]}-{hashlib.sha256(said.encode()).hexdigest()[:8]}.safetensors"
+    file = CACHE / "clip" / f"heads-{model}-{digest}.safetensors"
     if not file.exists():
         clip = build_paper_clip(model)
         clip.load_state_dict(read_clip(weights))

@@ -102,12 +102,17 @@ def _announce(missing, pinned):
     size = sum(pinned[source.key]["files"][name]["bytes"] for source, name in missing)
     what = (f"{len(missing)} files ({size / 1e9:.1f} GB) of {len({source.key for source, _ in missing})} repositories "
             f"of the Hugging Face Hub")
-    cache = Path(HF_HUB_CACHE).absolute()
-    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    check_room(HF_HUB_CACHE, size, f"To fetch are {what}", "HF_HOME")
+    print(f"Fetching {what} into {HF_HUB_CACHE}. Ctrl-C is safe; the next call goes on.", flush=True)
+
+
+def check_room(folder, size, what, variable):
+    """Raise FetchError unless a folder's disk has room for so many bytes; `variable`: the one that names another folder."""
+    folder = Path(folder).absolute()
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     if size + SPARE > free:
-        raise FetchError(f"To fetch are {what}, but the disk of {cache} has {free / 1e9:.1f} GB free and "
-                         f"{SPARE / 1e9:.0f} GB should stay so. Make room, or set HF_HOME to a folder on a larger disk.")
-    print(f"Fetching {what} into {cache}. Ctrl-C is safe; the next call goes on.", flush=True)
+        raise FetchError(f"{what}, but the disk of {folder} has {free / 1e9:.1f} GB free and {SPARE / 1e9:.0f} GB should stay "
+                         f"so. Make room, or set {variable} to a folder on a larger disk.")
 
 
 def _download(source, pinned, name):

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..paths import CACHE, write_atomically
 from ..progress import progress
+from .hub import check_room
 
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}        # how files are read, by their ending; else as pictures
 HELD, MOST = 10, 5000       # of the training pictures one in so many is for validation, at most so many
@@ -74,6 +75,8 @@ def _write(task, split, data, side, count, pixels, labels):
             array[i] = fit(_picture(task, data, row), side)
         array.flush()
 
+    size = len(rows) * side * side * 3
+    check_room(labels.parent, size, f"The pictures of {task.name} ({split}) take {size / 1e9:.1f} GB", "MERGELIB_CACHE")
     write_atomically(labels, lambda file: np.save(file, found))
     write_atomically(pixels, fill)
 

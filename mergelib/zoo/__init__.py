@@ -74,6 +74,8 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
     if isinstance(name, int):
         name = f"{'clip' if model in PAPER_TOWERS else 'sketch'}-{name}"
     if model in PAPER_TOWERS:
+        if seed or folder:
+            raise ValueError("The published experts come from the Hub and have one seed, 0; give neither seed nor folder.")
         from ..clip import load_clip_suite  # it needs the extra `paper`
         return load_clip_suite(name, model, device)
     if name not in SUITES:
