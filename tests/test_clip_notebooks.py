@@ -1,8 +1,8 @@
 """Does every line of the papers' scale run, from an empty disk to figures and ledger? On the miniature hub, all of it.
 
 `make reproduce SCALE=ViT-B-32` is run with the models and data sets of `miniature` in place of the published ones. What takes
-long is cut: training to two steps, grids to one value, subsets of tasks to one of each size. The notebooks are executed in this
-process, cell by cell, so that the miniature's stand-ins are known to them.
+long is cut: training to two steps, grids to one value, subsets of tasks to the smallest and the largest. The notebooks are
+executed in this process, cell by cell, so that the miniature's stand-ins are known to them.
 """
 
 import sys
@@ -45,7 +45,12 @@ def shortened(monkeypatch):
         for name in names:
             monkeypatch.setattr(module, name, one(getattr(module, name)))
     subsets = scaling.task_subsets
-    monkeypatch.setattr(scaling, "task_subsets", lambda tasks, per_size, seed, step: subsets(tasks, 1, seed, step))
+
+    def ends(tasks, per_size, seed, step):
+        found = subsets(tasks, 1, seed, step)
+        return [found[0], found[-1]]
+
+    monkeypatch.setattr(scaling, "task_subsets", ends)
 
 
 @pytest.fixture
@@ -78,24 +83,26 @@ def reproduce(monkeypatch, tmp_path, shortened):
     return reproduce
 
 
+@pytest.mark.filterwarnings("ignore:.*no direction can be shared by all")       # by as many tasks as a tiny tensor has rows
 def test_from_an_empty_disk_to_figures_and_ledger(reproduce, tmp_path, capsys):
     reproduce.golden["expert", "SVHN"] += 50
     with pytest.raises(CheckpointError, match="accuracies are not what they should be, so nothing was merged:\n  expert SVHN"):
         reproduce()
     assert not list((tmp_path / "results").glob("chosen*"))
 
-    reproduce.golden = miniature.golden()
-    capsys.readouterr()
-    reproduce()
     said = capsys.readouterr().out
-    assert "Fetching" in said and "There is no GPU in use. One model takes about 0.0 hours" in said
+    assert "Fetching 82 files" in said and "There is no GPU in use. One model takes about 0.0 hours" in said
+
+    reproduce.golden = miniature.golden()
+    reproduce()
+    assert "Fetching" not in capsys.readouterr().out
     drawn = {file.name for file in (tmp_path / "figures").iterdir()}
     assert {"doge-tab1-2-averages.png", "doge-fig1-task-count.png", "doge-fig1-twenty-learned.pdf"} <= drawn
 
     rows = pd.concat(pd.read_csv(file, keep_default_na=False) for file in (tmp_path / "results").glob("*.csv"))
     assert set(rows["model"]) == {"ViT-B-32"} and set(rows["suite"]) == {"clip-8", "clip-20"}
     assert rows["value"].notna().all() and rows[rows["metric"] == "accuracy"]["value"].between(0, 1).all()
-    individual = rows.query("method == 'individual' and metric == 'accuracy' and suite == 'clip-8'").set_index("task")["value"]
+    individual = rows.query("method == 'individual' and metric == 'accuracy' and suite == 'clip-20'").set_index("task")["value"]
     expected = {task: miniature.accuracy(miniature.models()[1][task], task) for task in individual.index}
-    assert len(expected) == 8 and individual.to_dict() == pytest.approx(expected)
+    assert len(expected) == 20 and individual.to_dict() == pytest.approx(expected)
     assert {"doge-ta", "adamerging", "fisher", "tatr", "surgery", "wemoe", "twin"} <= set(rows["method"])

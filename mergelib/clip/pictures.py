@@ -54,7 +54,10 @@ def fit(image, side):
 
 def _open(files, folder):
     """The data set in some files, by way of `datasets`, whose own copy lies in `folder`."""
-    from datasets import load_dataset
+    try:
+        from datasets import load_dataset
+    except ModuleNotFoundError as error:
+        raise DataError("The papers' data sets are read by the package `datasets`: pip install 'mergelib[paper]'.") from error
     builder = BUILDERS.get(Path(files[0]).suffix, "imagefolder")
     return load_dataset(builder, data_files=[str(file) for file in files], split="train", cache_dir=folder)
 
