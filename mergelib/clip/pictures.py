@@ -4,13 +4,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from ..paths import CACHE, write_atomically
 from ..progress import progress
 from .hub import check_room
 
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}        # how files are read, by their ending; else as pictures
-HELD, MOST = 10, 5000       # of the training pictures one in so many is for validation, at most so many
+HELD, MOST = 0.1, 5000      # the share of the training pictures that is for validation; of these at most so many are used
 
 
 class DataError(ValueError):
@@ -36,13 +37,13 @@ def load_pictures(task, split, files, version, side, count=None):
 def rows_of(split, total):
     """Which rows of a data set's training or test pictures (`total` of them) a split has, in its order.
 
-    The test split has all in theirs. Training pictures are shuffled, for many data sets are sorted by class; the first tenth
-    is the validation split.
+    The test split has all in theirs. Training pictures are shuffled and their last tenth held out, as FusionBench does by
+    `random_split` with seed 0, so that its validation pictures are ours.
     """
     if split == "test":
         return np.arange(total)
-    order, held = np.random.default_rng(0).permutation(total), min(total // HELD, MOST)
-    return {"validation": order[:held], "train": order[held:]}[split]
+    order, held = torch.randperm(total, generator=torch.Generator().manual_seed(0)).numpy(), int(total * HELD)
+    return {"validation": order[total - held:][:MOST], "train": order[:total - held]}[split]
 
 
 def fit(image, side):
