@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from open_clip.model import CLIP
 from torch.nn.functional import normalize
 
 pytest.importorskip("datasets", reason="the extra `paper` is not installed")
@@ -11,7 +12,8 @@ pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 import miniature
 from local_hub import LocalHub
 
-from mergelib import clip, evaluate, load_suite, merge
+from mergelib import CheckpointError, clip, evaluate, load_suite, merge
+from mergelib.families import read_clip
 from mergelib.names import clip_to_open_clip
 
 EIGHT = list(miniature.tasks())[:8]
@@ -104,9 +106,27 @@ def test_the_published_experts_have_one_seed():
         load_suite(8, model="ViT-B-32", seed=1)
 
 
+def test_a_base_in_a_torch_file_is_read_too_and_plain_gelu_is_refused(tmp_path):
+    state = miniature.models()[0].state_dict()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    found = read_clip(tmp_path / "pytorch_model.bin")
+    assert all(torch.equal(found[name], tensor) for name, tensor in clip_to_open_clip(state).items())
+    (tmp_path / "config.json").write_text('{"vision_config": {"hidden_act": "gelu"}}')
+    with pytest.raises(CheckpointError, match="pytorch_model.bin: config.json says that the tower computes gelu"):
+        read_clip(tmp_path / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("lost, said", [("text_projection.weight", "has no text_projection.weight"),
+                                        ("text_model.final_layer_norm.bias", "missing: text_model.final_layer_norm.bias"),
+                                        ("logit_scale", "missing: logit_scale")])
+def test_a_clip_without_its_text_tower_is_refused(lost, said):
+    state = {name: tensor for name, tensor in miniature.models()[0].state_dict().items() if name != lost}
+    with pytest.raises(CheckpointError, match=said):
+        clip_to_open_clip(state)
+
+
 def test_a_whole_clip_is_translated():
     base = miniature.models()[0]
-    from open_clip.model import CLIP
     ours = CLIP(**miniature.OPEN_CLIP).eval()
     assert ours.load_state_dict(clip_to_open_clip(base.state_dict())).missing_keys == []
     tokens = torch.randint(1, 49000, (3, 77), generator=torch.Generator().manual_seed(0))
