@@ -6,6 +6,7 @@ VENV ?= .venv
 py := $(VENV)/bin/python
 ready := $(VENV)/.ready
 only := $(if $(ONLY),--only $(ONLY))
+again := Measuring again: $(if $(ALL),every number; about a day,what takes under three hours) on two cores.
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
@@ -16,6 +17,7 @@ help: ## show this list
 	@echo
 	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), TOWER=main (zoo: which image tower),"
 	@echo "         ALL=1 (reproduce: also the other seeds and all that learns on test pictures; a GPU: MERGELIB_DEVICE=cuda),"
+	@echo "         SCALE=ViT-B-32 (reproduce: on the published CLIP experts, downloaded; or ViT-B-16, ViT-L-14),"
 	@echo "         ARGS=... (passed on as it is), PYTHON=python3.12 (what to install with), VENV=folder (default .venv)"
 
 install: $(ready) ## make .venv with the tested versions (the other targets do it for you)
@@ -34,9 +36,9 @@ lab: $(ready) ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks
 
 reproduce: $(ready) ## measure again what takes under three hours, then redraw (ALL=1: everything, a day; resumes)
-	@echo "Measuring again: $(if $(ALL),every number; about a day,what takes under three hours) on two cores."
+	@echo "$(if $(SCALE),Measuring on the published $(SCALE) and data sets: tens of gigabytes to fetch; a GPU helps.,$(again))"
 	@echo "Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.run reproduce $(only) $(if $(ALL),--all) $(ARGS)
+	$(py) -m mergelib.run reproduce $(only) $(if $(ALL),--all) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)
 	@echo "Training the benchmark's models: an hour to an hour and a half on two cores. Ctrl-C is safe; the next call resumes."

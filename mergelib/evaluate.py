@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from .models import empty_tower, mean_entropy, normalise_pixels
+from .models import PAPER_TOWERS, empty_tower, images_of, mean_entropy
 
 BATCH = 200      # pictures per forward pass
 
@@ -43,14 +43,14 @@ def unpack_hits(text, count):
 
 @torch.inference_mode()
 def logits(model, suite, task, pixels):
-    """Logits (N x classes) of one task's pictures (uint8 N x 32 x 32 x 3), computed where the head lies.
+    """Logits (N x classes) of one task's pictures (uint8 N x height x width x 3), computed where the head lies.
 
     `model`: a state dict of the suite's image tower; or, when the task's name is known at inference, a mapping from task to
     state dict; or an object whose `features(suite, task, images)` gives unit-length features (N x embedding).
     """
     head = suite.heads[task]
     if hasattr(model, "features"):
-        features = [model.features(suite, task, normalise_pixels(batch, head.device)) for batch in _batches(pixels)]
+        features = [model.features(suite, task, images_of(suite, task, batch)) for batch in _batches(pixels)]
         return torch.cat([(z @ head).cpu() for z in features])
     return (normalize(raw_features(model.get(task, model), suite, task, pixels), dim=1) @ head).cpu()
 
@@ -59,13 +59,16 @@ def logits(model, suite, task, pixels):
 def raw_features(state, suite, task, pixels):
     """Features (N x embedding, not scaled) of one task's pictures under a state dict, computed where the task's head lies.
 
-    `pixels`: pictures (uint8) or images that are normalised already (floats).
+    `pixels`: pictures (uint8) or images that are normalised already (floats). The papers' towers compute in half precision on
+    a GPU.
     """
-    tower = empty_tower(suite.model, suite.heads[task].device)
+    device = suite.heads[task].device
+    tower = empty_tower(suite.model, device)
     tower.load_state_dict(state)
-    if isinstance(pixels, torch.Tensor):
-        return tower(pixels)
-    return torch.cat([tower(normalise_pixels(batch, suite.heads[task].device)) for batch in _batches(pixels)])
+    with torch.autocast(device.type, torch.float16, enabled=suite.model in PAPER_TOWERS and device.type == "cuda"):
+        if isinstance(pixels, torch.Tensor):
+            return tower(pixels).float()
+        return torch.cat([tower(images_of(suite, task, batch)).float() for batch in _batches(pixels)])
 
 
 def _batches(pixels):

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from .checkpoints import write_state
-from .names import check_open_clip, is_hugging_face, to_open_clip
+from .names import check_open_clip, clip_to_open_clip, is_hugging_face, to_open_clip
 from .pickles import read_module
 from .sources import CheckpointError, lazy_state
 
@@ -37,6 +37,20 @@ def read_tower(path, allow_pickle=False):
                               f"read. Say allow_pickle=True to have nothing but its tensors read, without running anything; "
                               f"families.convert writes them as safetensors.")
     return _named(_read_encoder(path) if state is None else state, path)
+
+
+def read_clip(file):
+    """A whole published CLIP, both towers, in the names of open_clip's `CLIP`: the base of family B, with its text tower.
+
+    `file`: .safetensors or a torch file with a state dict, in Hugging Face's names. Raises CheckpointError.
+    """
+    file = Path(file)
+    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)
+    try:
+        _check_config(file)
+        return clip_to_open_clip({} if state is None else state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
 
 
 def convert(file, out, allow_pickle=False):

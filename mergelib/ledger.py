@@ -43,7 +43,7 @@ class Ledger:
         homes = set()
         for row in rows:
             home = self.rows.get(_key(row), {}).get("experiment", experiment)
-            self.rows[_key(row)] = {**row, "experiment": home, "options": canonical(row["options"])}
+            self.rows[_key(row)] = {**row, "experiment": home, **dict(zip(KEY, _key(row)))}      # as they will be read
             homes.add(home)
         for home in sorted(homes):
             kept = sorted((row for row in self.rows.values() if row["experiment"] == home), key=_key)

@@ -7,6 +7,7 @@ image towers for OpenAI's weights. open_clip is imported where it is needed, bec
 import os
 from functools import cache, lru_cache
 
+import numpy as np
 import torch
 from torch.nn.functional import normalize
 
@@ -36,16 +37,32 @@ def build_clip(tower, seed=0):
         return CLIP(embed_dim=128, vision_cfg=vision, text_cfg=TEXT)
 
 
+def build_tower(tower):
+    """The image tower of a model of either scale, with weights to be overwritten; ValueError for an unknown one."""
+    return build_paper_tower(tower) if tower in PAPER_TOWERS else build_clip(tower).visual
+
+
+def build_paper_clip(tower):
+    """OpenAI's CLIP of one size, with QuickGELU and random weights, to be overwritten; ValueError for an unknown tower."""
+    from open_clip.model import CLIP
+    return CLIP(**_paper_config(tower))
+
+
+def _paper_config(tower):
+    """open_clip's configuration of one of `PAPER_TOWERS`."""
+    from open_clip import get_model_config
+    if tower not in PAPER_TOWERS:
+        raise ValueError(f"There is no paper tower {tower!r}. Known towers: {', '.join(PAPER_TOWERS)}.")
+    return get_model_config(f"{tower}-quickgelu")
+
+
 def build_paper_tower(tower):
     """The image tower of OpenAI's CLIP of one size, with QuickGELU, no text tower and random weights, to be overwritten.
 
     Raises ValueError for an unknown tower.
     """
-    from open_clip import get_model_config
     from open_clip.model import _build_vision_tower  # `create_model` would build the text tower too
-    if tower not in PAPER_TOWERS:
-        raise ValueError(f"There is no paper tower {tower!r}. Known towers: {', '.join(PAPER_TOWERS)}.")
-    config = get_model_config(f"{tower}-quickgelu")
+    config = _paper_config(tower)
     visual = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu=config["quick_gelu"])
     check_quick_gelu(visual)
     return visual
@@ -61,23 +78,35 @@ def check_quick_gelu(visual):
 
 
 @cache
-def tokenizer():
-    """open_clip's own tokenizer, cut to our context length."""
+def tokenizer(context=CONTEXT):
+    """open_clip's own tokenizer, cut to a context length."""
     from open_clip.tokenizer import SimpleTokenizer
-    return SimpleTokenizer(context_length=CONTEXT)
+    return SimpleTokenizer(context_length=context)
 
 
 def build_head(clip, classes, prompts):
     """The frozen zero-shot head of one task, by open_clip's builder: float (embedding x classes), times the logit scale."""
     from open_clip import build_zero_shot_classifier
     clip.eval()
-    weights = build_zero_shot_classifier(clip, tokenizer(), list(classes), [prompt.format for prompt in prompts])
+    weights = build_zero_shot_classifier(clip, tokenizer(clip.context_length), list(classes),
+                                         [prompt.format for prompt in prompts], device=clip.logit_scale.device)
     return (weights * clip.logit_scale.exp()).detach()
 
 
 def normalise_pixels(pixels, device="cpu"):
-    """uint8 pictures (N x height x width x 3) as floats (N x 3 x height x width) of about unit scale."""
+    """Embedded pictures (uint8 N x height x width x 3) as floats (N x 3 x height x width) of about unit scale."""
     return torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).mul_(2)
+
+
+def images_of(suite, task, pixels):
+    """One task's pictures (uint8 N x height x width x 3) as its suite's tower takes them, where the task's head lies."""
+    device = suite.heads[task].device
+    if suite.model not in PAPER_TOWERS:
+        return normalise_pixels(pixels, device)
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    images = torch.as_tensor(np.array(pixels), device=device).permute(0, 3, 1, 2)      # a copy: the cache is read-only
+    return images.float().div_(255).sub_(mean).div_(std)
 
 
 def image_features(visual, images):
@@ -94,5 +123,4 @@ def mean_entropy(scores):
 @lru_cache(maxsize=2)
 def empty_tower(tower, device):
     """One image tower per process to put state dicts into (weights are overwritten by whoever uses it)."""
-    visual = build_paper_tower(tower) if tower in PAPER_TOWERS else build_clip(tower).visual
-    return visual.eval().requires_grad_(False).to(device)
+    return build_tower(tower).eval().requires_grad_(False).to(device)

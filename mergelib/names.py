@@ -1,4 +1,4 @@
-"""How is one tensor called in Hugging Face's CLIP image tower and in open_clip's? State dicts from either to the other.
+"""How is one tensor called in Hugging Face's CLIP and in open_clip's? Image towers from either to the other, and whole models.
 
 Two things differ besides the names: open_clip stacks queries, keys and values in one matrix, and stores the projection
 transposed. transformers 4 puts `vision_model.` before every name of a CLIPVisionModel, transformers 5 only where a
@@ -19,6 +19,11 @@ BLOCK = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "m
          "attn.out_proj": "self_attn.out_proj"}
 OURS, THEIRS = "transformer.resblocks.", "encoder.layers."
 PROJECTION = "visual_projection.weight"         # open_clip's `proj`, transposed
+TEXT_OUTER = {"token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+              "positional_embedding": "text_model.embeddings.position_embedding.weight",
+              "ln_final.weight": "text_model.final_layer_norm.weight", "ln_final.bias": "text_model.final_layer_norm.bias",
+              "logit_scale": "logit_scale"}
+TEXT_PROJECTION = "text_projection.weight"      # open_clip's `text_projection`, transposed
 ELSEWHERE = re.compile(r"text_model\.|text_projection\.|logit_scale$|(vision_model\.)?embeddings\.position_ids$")
 
 
@@ -32,10 +37,20 @@ def to_open_clip(state):
     names = {name for name in state if not ELSEWHERE.match(name)}
     prefix = PREFIX if any(name.startswith(PREFIX) for name in names) else ""
     table = _table(_layers(names, THEIRS), prefix)
-    _check(names, {name for theirs in table.values() for name in theirs}, PROJECTION, "a Hugging Face CLIP image tower")
-    found = {ours: torch.cat([state[name] for name in theirs]) if len(theirs) > 1 else state[theirs[0]]
-             for ours, theirs in table.items()}
+    found = _gather(state, names, table, PROJECTION, "a Hugging Face CLIP image tower")
     return found | ({"proj": state[PROJECTION].T.contiguous()} if PROJECTION in names else {})
+
+
+def clip_to_open_clip(state):
+    """A whole open_clip `CLIP`'s state dict, both towers, from that of a whole Hugging Face CLIPModel; errors as above."""
+    names = {name for name in state if name.startswith("text_model.") and not name.endswith(".position_ids")}
+    names |= {name for name in state if name in (TEXT_PROJECTION, "logit_scale")}
+    table = _table(_layers(names, THEIRS), "text_model.", TEXT_OUTER)
+    found = _gather(state, names, table, TEXT_PROJECTION, "a Hugging Face CLIP text tower")
+    if TEXT_PROJECTION not in names:
+        raise CheckpointError(f"This CLIP has no {TEXT_PROJECTION}, so its text tower cannot be used. Is it complete?")
+    visual = {f"visual.{name}": tensor for name, tensor in to_open_clip(state).items()}
+    return visual | found | {"text_projection": state[TEXT_PROJECTION].T.contiguous()}
 
 
 def to_hugging_face(state, prefix=PREFIX):
@@ -61,9 +76,17 @@ def is_hugging_face(state):
     return any(name.endswith(OUTER["conv1.weight"]) for name in state)
 
 
-def _table(layers, prefix):
-    """open_clip's name -> Hugging Face's: one, or those of queries, keys and values."""
-    table = {ours: (prefix + theirs,) for ours, theirs in OUTER.items()}
+def _gather(state, names, table, optional, what):
+    """The tensors that a table translates, in open_clip's names, once `names` have been checked against it."""
+    _check(names, {name for theirs in table.values() for name in theirs}, optional, what)
+    return {ours: torch.cat([state[name] for name in theirs]) if len(theirs) > 1 else state[theirs[0]]
+            for ours, theirs in table.items()}
+
+
+def _table(layers, prefix, outer=None):
+    """open_clip's name -> Hugging Face's: one, or those of queries, keys and values; of the image tower without `outer`."""
+    table = {ours: (theirs,) for ours, theirs in outer.items()} if outer else {
+        ours: (prefix + theirs,) for ours, theirs in OUTER.items()}
     for layer in range(layers):
         ours, theirs = f"{OURS}{layer}.", f"{prefix}{THEIRS}{layer}."
         for kind in ("weight", "bias"):

@@ -1,4 +1,7 @@
-"""`python -m mergelib.run figures|reproduce`: execute the notebooks in order, from the ledger or from nothing."""
+"""`python -m mergelib.run figures|reproduce`: execute the notebooks in order, from the ledger or from nothing.
+
+With `--scale ViT-B-32` they run on the published CLIP experts and data sets, those that can so far.
+"""
 
 import argparse
 import ast
@@ -15,15 +18,21 @@ import papermill
 from tqdm.auto import tqdm
 
 from . import adapt  # noqa: F401  (it adds its methods to the registry)
+from . import experiments as ex
 from .ledger import Ledger
 from .methods import METHODS, TEST_PICTURES
-from .models import TOWERS
+from .models import PAPER_TOWERS, TOWERS
 from .paths import FIGURES, RESULTS, ROOT, write_atomically
-from .zoo import read_manifest, zoo_folder
+from .preflight import check_preflight
+from .zoo import load_suite, read_manifest, zoo_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 BEFORE = ROOT / "build" / "results-before"      # the ledger as it was when `reproduce` began
 SLOW = 600                                      # seconds of a merge that only `reproduce --all` repeats
+AT_SCALE = {        # the notebooks that run at the papers' scale: how many tasks they merge, how their parameters name a tower
+    "04-vision-tables": (8, lambda tower: {"towers": [tower], "seeds": [0], "all_seeds": [0]}),
+    "05-task-count": (20, lambda tower: {"model": tower})}
+MEASURED = ("reference", "selection", "chosen", "learned", "selection-all", "all-methods", "literal-eta", "task-count")
 
 
 def main():
@@ -34,6 +43,8 @@ def main():
                         "fine-tuning seeds, the suite of twenty, merges of over ten minutes, and what learns on test "
                         "pictures outside notebook 04's tables")
     parser.add_argument("--only", default="", help="run the notebooks whose name begins with this, for example 05")
+    parser.add_argument("--scale", choices=PAPER_TOWERS, help="run on the published experts of this size, fetched from the "
+                        "Hugging Face Hub; what the ledger has is not measured again. Needs a GPU or patience")
     parser.add_argument("--out", type=Path, help="write notebooks and figures below this folder, not into the checkout")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter of the notebooks, for example: -p seed 1")
@@ -41,6 +52,8 @@ def main():
     notebooks = [file for file in sorted(NOTEBOOKS.glob("[!.]*.ipynb")) if file.name.startswith(options.only)]
     if not notebooks:
         sys.exit(f"No notebook in {NOTEBOOKS} begins with {options.only!r}.")
+    if options.scale:
+        return run_at_scale(options)
     if options.what == "reproduce":
         set_ledger_aside(not options.only, options.all)
     if options.out:
@@ -52,6 +65,31 @@ def main():
     if options.what == "reproduce" and not options.only:
         shutil.rmtree(BEFORE)
     print(f"Figures: {os.environ.get('MERGELIB_FIGURES', FIGURES)}")
+
+
+def run_at_scale(options):
+    """Check the published base and experts, then run the notebooks on them, into a folder of their own."""
+    tower, out = options.scale, options.out or ROOT / "build" / options.scale
+    chosen = {name: how for name, how in AT_SCALE.items() if name.startswith(options.only)}
+    if not chosen:
+        sys.exit(f"At the papers' scale these notebooks run so far: {', '.join(AT_SCALE)}.")
+    os.environ["MERGELIB_FIGURES"] = str((out / "figures").resolve())
+    before_merging(load_suite(max(count for count, _ in chosen.values()), tower))
+    for name, (_, parameters) in chosen.items():
+        execute(NOTEBOOKS / f"{name}.ipynb", out, parameters(tower) | dict(options.parameter))
+    print(f"Notebooks and figures: {out}. Numbers: {RESULTS}.")
+
+
+def before_merging(suite):
+    """Say how long a CPU will take, and stop with a CheckpointError if base and experts do not measure as published."""
+    if next(iter(suite.heads.values())).device.type == "cpu":
+        hours, count = ex.seconds_per_model(suite.subset(suite.tasks[:8])) / 3600, ex.models_measured(MEASURED)
+        print(f"There is no GPU in use. One model takes about {hours:.1f} hours on the test pictures of eight tasks here, and "
+              f"for eight tasks the notebooks measure about {count} models: {hours * count:.0f} hours or more, for some "
+              f"methods learn. MERGELIB_DEVICE=cuda uses a GPU. Ctrl-C is safe; the next call resumes.")
+    report = ex.golden_report(suite)
+    print(report.round(1).to_string(index=False))
+    check_preflight(report)
 
 
 def execute(notebook, folder, parameters):

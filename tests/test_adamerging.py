@@ -37,8 +37,8 @@ def difference(ours, theirs):
 @pytest.fixture
 def problem(tiny_suite, monkeypatch):
     """Coefficients in fp64, and the losses of both tasks on their first eight pictures."""
-    normalise = coefficients.normalise_pixels
-    monkeypatch.setattr(coefficients, "normalise_pixels", lambda pixels, device: normalise(pixels, device).double())
+    images_of = coefficients.images_of
+    monkeypatch.setattr(coefficients, "images_of", lambda *arguments: images_of(*arguments).double())
     tiny_suite.heads = {task: head.double() for task, head in tiny_suite.heads.items()}
     tensors = [(name, theta_0.double(), taus.double())
                for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base))]

@@ -30,6 +30,13 @@ def test_what_is_recorded_is_found_again_after_a_restart(tmp_path):
         assert book.find(key(metric="loss"))["value"] == 0.1 + 0.2          # every digit
 
 
+def test_a_fresh_row_has_the_same_key_as_one_that_was_read(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record("one", [row()])
+    fresh, read = ledger.find(key()), Ledger(tmp_path).find(key())
+    assert {name: fresh[name] for name in KEY} == {name: read[name] for name in KEY}        # seed "0", not 0
+
+
 @pytest.mark.parametrize("name", KEY)
 def test_every_part_of_the_key_counts(tmp_path, name):
     Ledger(tmp_path).record("one", [row()])

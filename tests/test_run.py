@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
-from mergelib import run
+from mergelib import CheckpointError, run
 from mergelib.ledger import KEY, Ledger
 
 
@@ -215,3 +215,59 @@ def test_reproducing_without_any_ledger_can_be_interrupted_too(command):
     command.fails = None
     command("reproduce")
     assert names(run.RESULTS) == NEW and not run.BEFORE.exists()
+
+
+# --- at the papers' scale
+
+@pytest.fixture
+def at_scale(command, monkeypatch):
+    """Two notebooks that run at the papers' scale, and a log of which suite was looked at before."""
+    checked = []
+    monkeypatch.setattr(run, "AT_SCALE", {"02-b": (20, lambda tower: {"towers": [tower]}),
+                                         "05-c": (8, lambda tower: {"model": tower})})
+    monkeypatch.setattr(run, "load_suite", lambda *which: which)
+    monkeypatch.setattr(run, "before_merging", checked.append)
+    return checked
+
+
+def test_the_papers_scale_runs_what_can_into_a_folder_of_its_own_and_keeps_the_ledger(command, at_scale, old_results):
+    out = run.ROOT / "build" / "ViT-B-32"
+    assert command("reproduce", "--scale", "ViT-B-32") == [("02-b", out, {"towers": ["ViT-B-32"]}),
+                                                           ("05-c", out, {"model": "ViT-B-32"})]
+    assert at_scale == [(20, "ViT-B-32")] and names(run.RESULTS) == ["02-b.csv", "05-c.csv", "old.csv"]
+    assert Path(run.os.environ["MERGELIB_FIGURES"]) == out / "figures"
+
+
+def test_one_notebook_at_the_papers_scale_with_a_parameter(command, at_scale, tmp_path):
+    done = command("figures", "--scale", "ViT-L-14", "--only", "05", "--out", str(tmp_path), "-p", "recompute", "True")
+    assert done == [("05-c", tmp_path, {"model": "ViT-L-14", "recompute": "True"})] and at_scale == [(8, "ViT-L-14")]
+
+
+def test_a_notebook_that_does_not_run_at_the_papers_scale_is_named(command, at_scale):
+    with pytest.raises(SystemExit, match="At the papers' scale these notebooks run so far: 02-b, 05-c"):
+        command("reproduce", "--scale", "ViT-B-32", "--only", "00")
+    assert at_scale == []
+
+
+@pytest.mark.parametrize("device, cause", [("cpu", ""), ("cuda", ""), ("cpu", "a wrong split")])
+def test_before_merging_a_cpu_is_announced_and_what_is_off_stops_the_run(monkeypatch, capsys, device, cause):
+    report = pd.DataFrame([{"checkpoint": "expert", "task": "SVHN", "measured": 90.0, "golden": 97.3, "difference": -7.3,
+                            "cause": cause}])
+    monkeypatch.setattr(run.ex, "golden_report", lambda suite: report)
+    monkeypatch.setattr(run.ex, "seconds_per_model", lambda suite: 7200.0)
+    monkeypatch.setattr(run.ex, "models_measured", lambda experiments: 100)
+    suite = SimpleNamespace(heads={"SVHN": SimpleNamespace(device=SimpleNamespace(type=device))}, tasks=(),
+                            subset=lambda tasks: tasks)
+    with pytest.raises(CheckpointError, match="expert SVHN: 90.0 %.* a wrong split") if cause else nullcontext():
+        run.before_merging(suite)
+    said = capsys.readouterr().out
+    assert ("One model takes about 2.0 hours" in said and "200 hours or more" in said) == (device == "cpu")
+    assert "SVHN" in said
+
+
+def test_the_models_to_measure_are_counted_in_the_embedded_ledger(ledger):
+    row = ROW | {"suite": "sketch-8", "metric": "accuracy", "split": "test"}
+    ledger.record("chosen", [row | {"task": str(task), "method": method} for method in ("a", "b") for task in range(8)])
+    ledger.record("other", [row | {"task": str(task), "method": "c"} for task in range(8)])
+    ledger.record("chosen", [row | {"task": str(task), "seed": "1"} for task in range(8)])
+    assert run.ex.models_measured(("chosen",), ledger) == 2

@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ..methods.linear import one_of, weighted
-from ..models import empty_tower, image_features, mean_entropy, normalise_pixels
+from ..models import empty_tower, image_features, images_of, mean_entropy
 from ..paths import CACHE
 from ..training import Recipe, constant, fit
 
@@ -132,9 +132,9 @@ def entropy(fixed, suite, drawn, weights):
 
     `weights` replace those of `fixed`, a whole state dict. All pictures go through the tower together.
     """
-    device = suite.heads[next(iter(drawn))].device
-    tower = partial(functional_call, empty_tower(suite.model, device), {**fixed, **weights})
-    features = image_features(tower, normalise_pixels(np.concatenate(list(drawn.values())), device))
+    first = next(iter(drawn))
+    tower = partial(functional_call, empty_tower(suite.model, suite.heads[first].device), {**fixed, **weights})
+    features = image_features(tower, images_of(suite, first, np.concatenate(list(drawn.values()))))
     parts = features.split([len(pixels) for pixels in drawn.values()])
     return sum(mean_entropy(part @ suite.heads[task]) for task, part in zip(drawn, parts))
 

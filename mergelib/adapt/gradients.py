@@ -3,13 +3,13 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..models import build_clip, image_features, normalise_pixels
+from ..models import build_tower, image_features, images_of
 from ..progress import progress
 
 
 def trainable_tower(state, suite, task):
     """The suite's image tower with a state dict in it, ready for gradients, where the task's head lies."""
-    tower = build_clip(suite.model).visual.to(suite.heads[task].device).eval()
+    tower = build_tower(suite.model).to(suite.heads[task].device).eval()
     tower.load_state_dict(state)
     return tower
 
@@ -22,7 +22,7 @@ def loss_gradient(state, suite, task, split="validation", count=None):
     """
     pixels, labels = suite.pictures(task, split, count)
     tower, head = trainable_tower(state, suite, task), suite.heads[task]
-    scores = image_features(tower, normalise_pixels(pixels, head.device)) @ head
+    scores = image_features(tower, images_of(suite, task, pixels)) @ head
     cross_entropy(scores, torch.as_tensor(labels, device=head.device)).backward()
     return {name: weight.grad for name, weight in tower.named_parameters()}
 
@@ -36,7 +36,7 @@ def absolute_gradient(state, suite, task, split="train", count=128):
     tower, head = trainable_tower(state, suite, task), suite.heads[task]
     labels, weights = torch.as_tensor(labels, device=head.device), dict(tower.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for picture, label in zip(normalise_pixels(pixels, head.device).split(1), labels.split(1)):
+    for picture, label in zip(images_of(suite, task, pixels).split(1), labels.split(1)):
         loss = cross_entropy(image_features(tower, picture) @ head, label)
         for name, gradient in zip(total, torch.autograd.grad(loss, weights.values())):
             total[name] += gradient.abs() / len(pixels)
@@ -52,7 +52,7 @@ def fisher_information(state, suite, task, split="train", count=256):
     tower, head = trainable_tower(state, suite, task), suite.heads[task]
     weights = dict(tower.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for picture in progress(normalise_pixels(pixels, head.device).split(1), f"Fisher information of {task}", delay=2):
+    for picture in progress(images_of(suite, task, pixels).split(1), f"Fisher information of {task}", delay=2):
         log_p = (image_features(tower, picture) @ head).log_softmax(dim=1)[0]
         each_class = torch.diag(log_p.detach().exp().sqrt())       # row y gives sqrt(p_y) d log p_y
         for name, rows in zip(total, torch.autograd.grad(log_p, weights.values(), each_class, is_grads_batched=True)):

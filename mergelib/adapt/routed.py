@@ -10,7 +10,7 @@ from ..evaluate import raw_features
 from ..methods.linear import along
 from ..methods.sparse import keyed
 from ..methods.spectral import svd
-from ..models import build_clip, image_features, mean_entropy, normalise_pixels
+from ..models import build_tower, image_features, images_of, mean_entropy
 from ..training import Recipe
 from .coefficients import draw, learn, merged_identity, sizes_of
 
@@ -93,9 +93,10 @@ MLP = r"^(transformer\.resblocks\.\d+)\.mlp\.(c_fc|c_proj)\.(weight|bias)$"
 class RoutedMLP(nn.Module):
     """A transformer's MLP with weights W_0 + sum_i w_i tau_i, w from the tokens it gets (Tang et al. 2024, Eq. 5 to 7)."""
 
-    def __init__(self, theta_0, taus, init, *key):
+    def __init__(self, theta_0, taus, init, *key, activation=nn.functional.gelu):
         super().__init__()
         self.theta_0, self.taus = theta_0, taus         # name -> tensor, name -> T x shape
+        self.activation = activation
         width, count = theta_0["c_fc.weight"].shape[1], len(taus["c_fc.bias"])
         self.router = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, count))
         for i, layer in enumerate((self.router[0], self.router[2])):
@@ -106,7 +107,7 @@ class RoutedMLP(nn.Module):
     def forward(self, tokens):
         w = self.router(tokens).mean(dim=1)
         w = w.mean(dim=0, keepdim=True) if self.together else w
-        return self.layer("c_proj", nn.functional.gelu(self.layer("c_fc", tokens, w)), w)
+        return self.layer("c_proj", self.activation(self.layer("c_fc", tokens, w)), w)
 
     def layer(self, name, x, w):
         """One linear layer (x: N x tokens x columns) with the weights of each picture's mixture (w: N x T, or 1 x T)."""
@@ -138,7 +139,7 @@ def wemoe(merged, experts, base, suite, init=0.3, steps=1000, batch=16, lr=1e-4,
     its own mixture at inference. Gives an `Ensemble`.
     """
     device = suite.heads[next(iter(experts))].device
-    tower = build_clip(suite.model).visual.eval().requires_grad_(False).to(device)
+    tower = build_tower(suite.model).eval().requires_grad_(False).to(device)
     tower.load_state_dict(merged)
     routed = nn.ModuleDict()
     for name in sorted({found[1] for found in map(re.compile(MLP).match, base) if found}):
@@ -146,12 +147,14 @@ def wemoe(merged, experts, base, suite, init=0.3, steps=1000, batch=16, lr=1e-4,
         theta_0 = {key.removeprefix(prefix): tensor for key, tensor in base.items() if key.startswith(prefix)}
         taus = {key: torch.stack([expert[prefix + key] - tensor for expert in experts.values()])
                 for key, tensor in theta_0.items()}
-        tower.get_submodule(name).mlp = routed[name.replace(".", "_")] = RoutedMLP(theta_0, taus, init, seed, name).to(device)
+        block = tower.get_submodule(name)
+        mlp = RoutedMLP(theta_0, taus, init, seed, name, activation=block.mlp.gelu).to(device)
+        block.mlp = routed[name.replace(".", "_")] = mlp
     pools = {task: suite.pictures(task, split)[0] for task in experts}
 
     def loss_of(step, rng):
         key = rng.integers(2**32)
-        images = {task: normalise_pixels(draw(pool, batch, [key, i]), device) for i, (task, pool) in enumerate(pools.items())}
+        images = {task: images_of(suite, task, draw(pool, batch, [key, i])) for i, (task, pool) in enumerate(pools.items())}
         return sum(mean_entropy(image_features(tower, images[task]) @ suite.heads[task]) for task in images)
 
     for mlp in routed.values():

@@ -8,7 +8,7 @@ from ..methods.doge import doge_first_pass
 from ..methods.linear import one_of
 from ..methods.ties import ties_first_pass
 from ..methods.trust import as_options, omega, trust_region
-from ..models import normalise_pixels
+from ..models import images_of
 from ..progress import progress
 from .gradients import absolute_gradient, fisher_information, loss_gradient, trainable_tower
 
@@ -70,7 +70,7 @@ def regmean_pass(tensors, base, tasks, suite, examples=256):
     found = {}
     for state, task in zip(_experts(parts, base, len(tasks)), progress(tasks, "measuring Gram matrices", delay=2)):
         tower, pixels = trainable_tower(state, suite, task), suite.pictures(task, "train", examples)[0]
-        for name, gram in linear_grams(tower, normalise_pixels(pixels, suite.heads[task].device)).items():
+        for name, gram in linear_grams(tower, images_of(suite, task, pixels)).items():
             found.setdefault(name, []).append(gram)
     return {"each": {name: {"grams": torch.stack(grams)} for name, grams in found.items()}}
 

@@ -13,6 +13,7 @@ from ..evaluate import evaluate
 from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS, TEST_PICTURES
+from ..models import PAPER_TOWERS
 from ..paths import ROOT
 from ..progress import progress
 from ..workers import run_all
@@ -69,7 +70,9 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
         raise CheckpointError(f"The ledger lacks {len(missing)} measurements ({experiment}) on the tower {suite.model!r}, "
                               f"whose weights are not all shipped. Train them with `make zoo TOWER={suite.model} "
                               f"ARGS='--also mtl pcgrad'` (hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
-    done = run_all(_measure_job, [jobs[i] for i in missing], suite)
+    wanted = [jobs[i] for i in missing]         # a tower of the papers needs the whole machine for one of them
+    done = enumerate(_measure_job(suite, job) for job in wanted) if suite.model in PAPER_TOWERS else run_all(
+        _measure_job, wanted, suite)
     for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
         ledger.record(experiment, rows)
         known[missing[k]] = _lookup(suite, jobs[missing[k]], ledger)

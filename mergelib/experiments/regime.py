@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from ..models import PAPER_TOWERS
+from ..zoo import read_manifest, zoo_folder
 from ..zoo.store import flatten_state
 from .measure import Job, accuracy_table, measure
 from .selection import best_of
@@ -25,6 +27,13 @@ def regime_table(suite, **how):
                               for task, expert in suite.experts.items()}
     table["mean |cos|"] = (cosines.abs().sum() - 1) / (len(cosines) - 1)
     return pd.concat([table, table.mean().rename("mean").to_frame().T])
+
+
+def regime_of(suite):
+    """The `regime_table` that was noted when an embedded tower was trained; a tower of the papers is measured."""
+    if suite.model in PAPER_TOWERS:
+        return regime_table(suite)
+    return pd.DataFrame(read_manifest(zoo_folder(suite.model))["regime"]).T
 
 
 def regime_verdict(table):

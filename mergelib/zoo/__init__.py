@@ -1,4 +1,4 @@
-"""What is there to merge? Suites: a base, its experts, their frozen heads and tasks, read from the shipped zoo."""
+"""What is there to merge? Suites: a base, its experts, their frozen heads and tasks; the embedded ones from the shipped zoo."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..benchmark import EIGHT, TASKS, load_pictures
 from ..benchmark.corruptions import load_corrupted
 from ..checkpoints import CheckpointError
-from ..models import DEVICE, TEXT, build_clip
+from ..models import DEVICE, PAPER_TOWERS, TEXT, build_clip
 from ..paths import ZOO
 from .store import dequantise, read_file, read_manifest, unpack_clip
 
@@ -62,14 +62,22 @@ def zoo_folder(model):
     return own if own.exists() else ZOO / model
 
 
-def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=DEVICE):
+def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
     """Read base, experts and heads of a suite; every file is checked against the manifest.
 
-    `name`: one of `SUITES`; `model`: a tower; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`;
-    `device`: where the tensors go, and with them all computing (default: what MERGELIB_DEVICE says, else the CPU).
+    `name`: one of `SUITES`, or how many tasks it has (8 or 20); `model`: a tower; `seed`: of fine-tuning; `folder`: of the
+    files, default `zoo_folder(model)`; `device`: where the tensors go, and with them all computing (default: what
+    MERGELIB_DEVICE says, else the CPU). With one of the papers' towers as `model` see `clip.load_clip_suite`.
     A tower whose manifest says that it is not shipped gives a suite without weights, good for reading what was measured on it.
     Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
     """
+    if isinstance(name, int):
+        name = f"{'clip' if model in PAPER_TOWERS else 'sketch'}-{name}"
+    if model in PAPER_TOWERS:
+        if seed or folder:
+            raise ValueError("The published experts come from the Hub and have one seed, 0; give neither seed nor folder.")
+        from ..clip import load_clip_suite  # it needs the extra `paper`
+        return load_clip_suite(name, model, device)
     if name not in SUITES:
         raise ValueError(f"There is no suite {name!r}. Known suites: {', '.join(SUITES)}.")
     folder = zoo_folder(model) if folder is None else Path(folder)
@@ -84,7 +92,7 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=DEVICE
     joint = {kind: entry for kind, entry in joint.items() if entry is not None}
     if not manifest.get("shipped", True):
         return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
-    read = partial(read_file, folder, device=device)
+    read = partial(read_file, folder, device=device or DEVICE)
     visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read(manifest["base"]).items()
               if key.startswith("visual.")}
     experts = {task: dequantise(visual, read(manifest["experts"][expert])) for task, expert in zip(SUITES[name], wanted)}

@@ -1,0 +1,108 @@
+"""Does every line of the papers' scale run, from an empty disk to figures and ledger? On the miniature hub, all of it.
+
+`make reproduce SCALE=ViT-B-32` is run with the models and data sets of `miniature` in place of the published ones. What takes
+long is cut: training to two steps, grids to one value, subsets of tasks to the smallest and the largest. The notebooks are
+executed in this process, cell by cell, so that the miniature's stand-ins are known to them.
+"""
+
+import sys
+from importlib import import_module
+
+import matplotlib
+import nbformat
+import pandas as pd
+import pytest
+
+pytest.importorskip("datasets", reason="the extra `paper` is not installed")
+pytest.importorskip("transformers", reason="the extra `paper` is not installed")
+
+import miniature
+from local_hub import LocalHub
+
+from mergelib import CheckpointError, run
+from mergelib.ledger import Ledger
+from mergelib.methods import METHODS
+
+regime, scaling, selection, tables = (import_module(f"mergelib.experiments.{name}")      # the package has functions so named
+                                       for name in ("regime", "scaling", "selection", "tables"))
+SHORT = {"steps": 2, "mask_steps": 2, "awd_steps": 2, "solver_steps": 2, "examples": 4}
+
+
+def one(values):
+    """A grid of one value: 0.3, which notebook 05 looks up, or the first."""
+    return (0.3,) if 0.3 in values else values[:1]
+
+
+@pytest.fixture
+def shortened(monkeypatch):
+    """Everything that only takes longer with more of it."""
+    for method in METHODS.values():
+        for options in (method.options, *method.presets.values()):
+            for name in SHORT.keys() & options.keys():
+                monkeypatch.setitem(options, name, SHORT[name])
+    monkeypatch.setattr(selection, "GRIDS", tuple((*grid, one(values)) for *grid, values in selection.GRIDS))
+    for module, names in ((tables, ("LAMS", "WIDE_LAMS", "RATIOS", "MASK_LAMS", "FEW")), (regime, ("LAMBDAS",))):
+        for name in names:
+            monkeypatch.setattr(module, name, one(getattr(module, name)))
+    subsets = scaling.task_subsets
+
+    def ends(tasks, per_size, seed, step):
+        found = subsets(tasks, 1, seed, step)
+        return [found[0], found[-1]]
+
+    monkeypatch.setattr(scaling, "task_subsets", ends)
+
+
+@pytest.fixture
+def reproduce(monkeypatch, tmp_path, shortened):
+    """Run `make reproduce SCALE=ViT-B-32` on the miniature; `reproduce.golden`: what the pre-flight expects."""
+    def execute(notebook, folder, parameters):
+        names = {}
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, notebook.name, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", ()):
+                assert set(parameters) <= set(names)
+                names |= parameters
+
+    def reproduce():
+        with hub.served() as address, monkeypatch.context() as patch:
+            miniature.patch(patch, address, tmp_path)
+            patch.setattr("mergelib.preflight.golden", lambda model, family: reproduce.golden)
+            patch.setattr(sys, "argv", ["run", "reproduce", "--scale", "ViT-B-32", "--out", str(tmp_path / "out")])
+            run.main()
+
+    hub = miniature.fill(LocalHub(), tmp_path, miniature.tasks())
+    reproduce.golden = miniature.golden()
+    matplotlib.use("agg")
+    monkeypatch.setattr(run, "execute", execute)
+    monkeypatch.setenv("MERGELIB_FIGURES", "")          # set by the run; put back afterwards
+    monkeypatch.setattr(import_module("mergelib.figures.base"), "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(import_module("mergelib.adapt.coefficients"), "CACHE", tmp_path)
+    monkeypatch.setattr(Ledger.__init__, "__defaults__", (tmp_path / "results",))
+    return reproduce
+
+
+@pytest.mark.filterwarnings("ignore:.*no direction can be shared by all")       # by as many tasks as a tiny tensor has rows
+def test_from_an_empty_disk_to_figures_and_ledger(reproduce, tmp_path, capsys):
+    reproduce.golden["expert", "SVHN"] += 50
+    with pytest.raises(CheckpointError, match="accuracies are not what they should be, so nothing was merged:\n  expert SVHN"):
+        reproduce()
+    assert not list((tmp_path / "results").glob("chosen*"))
+
+    said = capsys.readouterr().out
+    assert "Fetching 82 files" in said and "There is no GPU in use. One model takes about 0.0 hours" in said
+
+    reproduce.golden = miniature.golden()
+    reproduce()
+    assert "Fetching" not in capsys.readouterr().out
+    drawn = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert {"doge-tab1-2-averages.png", "doge-fig1-task-count.png", "doge-fig1-twenty-learned.pdf"} <= drawn
+
+    rows = pd.concat(pd.read_csv(file, keep_default_na=False) for file in (tmp_path / "results").glob("*.csv"))
+    assert set(rows["model"]) == {"ViT-B-32"} and set(rows["suite"]) == {"clip-8", "clip-20"}
+    assert rows["value"].notna().all() and rows[rows["metric"] == "accuracy"]["value"].between(0, 1).all()
+    individual = rows.query("method == 'individual' and metric == 'accuracy' and suite == 'clip-20'").set_index("task")["value"]
+    expected = {task: miniature.accuracy(miniature.models()[1][task], task) for task in individual.index}
+    assert len(expected) == 20 and individual.to_dict() == pytest.approx(expected)
+    assert {"doge-ta", "adamerging", "fisher", "tatr", "surgery", "wemoe", "twin"} <= set(rows["method"])
