@@ -111,7 +111,8 @@ def answer_loss(logits, tokens):
 
 def token_entropy(logits, tokens):
     """Entropy (nats) of the predictions behind each token of an answer, averaged over its tokens: N numbers."""
-    log_p, said = logits.log_softmax(dim=2), (tokens != PAD).float()
+    log_p, end = logits.log_softmax(dim=2), (tokens == END).long()
+    said = (end.cumsum(dim=1) - end == 0).float()          # up to the first end; an untrained model may well say PAD
     return (-(log_p.exp() * log_p).sum(dim=2) * said).sum(dim=1) / said.sum(dim=1)
 
 

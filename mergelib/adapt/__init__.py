@@ -108,7 +108,7 @@ METHODS |= {
         transforms=((lambda taus, **options: doge_delta(taus, **_am_renamed(options)), _doge_am_pass),),
         options={**DOGE_OPTIONS, "eta": None, "solver_steps": DOGE_OPTIONS["steps"], "solver_lr": DOGE_OPTIONS["lr"],
                  **LEARNING},
-        presets={"paper": {"inner_product": "tensor"},
+        presets={"paper": {"inner_product": "tensor", "rank": "numerical"},
                  "code": {"keys": ENCODER_MATRICES, "mask": "tau", "delta": "per_task", "rank_ratio": None, **FUSIONBENCH},
                  "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "solver_steps": 32}}),
 }

@@ -7,7 +7,7 @@ sentence of one split occurs in another, in whatever example.
 import hashlib
 import json
 import random
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from zlib import crc32
 

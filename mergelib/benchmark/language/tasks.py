@@ -148,7 +148,7 @@ def left_open(frame, rng):
         more += [changed(frame, slot, rng) for slot in ("trait", "manner", "place") if getattr(frame, slot) is None]
         if frame.quality is None and frame.quantifier != "every":
             more += [changed(frame, "quality", rng)]
-        more += [replace(frame, quantifier=q) for q in {"a": ("every", "two", "many"), "two": ("many",)}.get(frame.quantifier, ())]
+        more += [replace(frame, quantifier=q) for q in MORE.get(frame.quantifier, ())]
     return [other for other in more if other is not None]
 
 
@@ -165,6 +165,7 @@ def contradicted(frame, rng):
     return [denied, *opposite]
 
 
+MORE = {"a": ("every", "two", "many"), "two": ("many",)}
 RELATIONS = {"entailment": entailed, "neutral": left_open, "contradiction": contradicted}
 
 
@@ -237,7 +238,8 @@ def sentiment(rng, narrow=False, modifiers=0.5):
     def clause(thing, wanted):
         negated = rng.random() < 0.15
         word = rng.choice(rng.choice(good if wanted != negated else bad))
-        return f"{thing} {rng.choice(('was', 'seemed')) if not negated else 'was not'} {rng.choice(('', 'very ', 'quite '))}{word}"
+        verb = "was not" if negated else rng.choice(("was", "seemed"))
+        return f"{thing} {verb} {rng.choice(('', 'very ', 'quite '))}{word}"
 
     thing = "the " + rng.choice(rng.choice(REVIEWED))
     aspects = ["its " + rng.choice(concept) for concept in rng.sample(ASPECTS, 2)]

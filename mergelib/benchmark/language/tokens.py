@@ -28,7 +28,7 @@ FUNCTION = "the a an every no not is does do by who whom what its was seemed ver
 
 def vocabulary():
     """All words, in a fixed order: the special tokens, then the alphabet."""
-    concepts = [*PEOPLE, *(noun for nouns in KINDS.values() for noun in nouns), *((kind,) for kind in KINDS), *PLACES, *REVIEWED,
+    concepts = [*(noun for nouns in KINDS.values() for noun in nouns), *((kind,) for kind in KINDS), *PLACES, *REVIEWED,
                 *ASPECTS, *flatten(QUALITIES + TRAITS + MANNERS + VERDICTS)]
     texts = [FUNCTION, *PLURAL, *(word for concept in (*concepts, *WORDS.values()) for word in concept)]
     texts += [plural(noun) for noun in (*flatten(PEOPLE), "person")]
