@@ -73,7 +73,7 @@ def _eta_for(norms, target, lam_max):
         raise ValueError(f"lam_max is {lam_max}, so the coefficients cannot be {target} on average. Give a larger lam_max.")
     norms = norms.double().sort().values
     for capped in range(len(norms)):        # the more of the smallest norms are capped, the larger eta
-        eta = (target * len(norms) - capped * lam_max) / (1 / norms[capped:]).sum().item()
+        eta = (target * len(norms) - (capped and capped * lam_max)) / (1 / norms[capped:]).sum().item()
         if eta / norms[capped] <= lam_max:
             return eta
     return lam_max * norms[-1].item()
