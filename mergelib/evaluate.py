@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from .answers import measure_answers, wilson
 from .models import empty_tower, mean_entropy, normalise_pixels
+from .texts import is_text
 
 BATCH = 200      # pictures per forward pass
 
@@ -26,11 +27,6 @@ def evaluate(model, suite, tasks=None, split="test", hits=False):
         numbers, right = measured(model, suite, task, split)
         rows.append({"task": task, **numbers, **({"hits": pack_hits(right)} if hits else {})})
     return pd.DataFrame(rows)
-
-
-def is_text(suite):
-    """Whether a suite asks questions in words, not about pictures."""
-    return hasattr(suite, "examples")
 
 
 def _measure_pictures(model, suite, task, split):

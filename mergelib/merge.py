@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from .checkpoints import check_compatible, facts, open_state, read_state
-from .evaluate import is_text
 from .methods import ENCODER_MATRICES, METHODS, TEST_PICTURES
 from .methods.linear import eta_by_rule, one_of
 from .progress import progress
@@ -190,7 +189,7 @@ def _check_suite(spec, suite, experts):
     """Raise ValueError unless there is a suite that has the experts' tasks."""
     if suite is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
-    if is_text(suite) and not _learns(spec):
+    if hasattr(suite, "examples") and not _learns(spec):
         raise ValueError(f"{spec.title} works with pictures only, and {suite.name} asks in words. What learns on test inputs "
                          f"alone works there: {', '.join(name for name, other in METHODS.items() if _learns(other))}.")
     if unknown := sorted(set(experts) - set(suite.heads or suite.tasks)):

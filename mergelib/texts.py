@@ -21,6 +21,11 @@ PAD, END = 0, 1         # T5's ids; its decoder starts from PAD
 BATCH = 200             # questions per forward pass
 
 
+def is_text(suite):
+    """Whether a suite asks in words, not about pictures."""
+    return hasattr(suite, "examples")
+
+
 def build_t5(model, seed=0):
     """A freshly initialised T5 of one of our `TEXT_MODELS`, the same for the same seed; no dropout, tied embeddings.
 

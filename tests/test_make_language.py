@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from mergelib.benchmark import language as tasks
 from mergelib.benchmark.language import TEXT_EIGHT
 from mergelib.experiments import text_verdict
 from mergelib.training import Recipe
+from mergelib.zoo import __main__ as command
 from mergelib.zoo import language, make, read_manifest
 from mergelib.zoo.language import (
     FINETUNE_TEXT,
@@ -55,6 +57,15 @@ def test_the_zoo_is_made_once_and_read_back(small, monkeypatch):
     assert suite.tasks == TEXT_EIGHT and suite.model == "tiny" and len(suite.digest) == 8
     merged = merge("task-arithmetic", suite.base, suite.experts, lam=0.3)
     assert list(evaluate(merged, suite)["n"]) == [5] * 8
+
+
+def test_the_command_reports_the_regime(small, monkeypatch, capsys):
+    monkeypatch.setattr(command, "CACHE", small)
+    command.train_language(SimpleNamespace(language="tiny", out=small / "zoo", also=[]))
+    printed = capsys.readouterr().out
+    assert "zero-shot average 45 to 70" in printed and f"MERGELIB_ZOO={small / 'zoo'}" in printed
+    regime = read_manifest(small / "zoo" / "tiny")["regime"]
+    assert set(regime) == {*TEXT_EIGHT, "mean"} and set(regime["mean"]) >= {"zero-shot", "expert", "task arithmetic"}
 
 
 def test_adapters_are_what_peft_reads(small):
@@ -116,7 +127,7 @@ def test_pre_training_resumes_to_the_same_weights(small, a_checkpoint_every_step
 
 def test_pre_training_learns(small):
     """Fifty steps on a tiny T5 bring the loss down by more than half a nat."""
-    recipe = replace(RECIPE, steps=50, batch=16)
+    recipe = replace(RECIPE, steps=50, batch=24)       # one part and a half
     network = pretrain_text("tiny", recipe, small / "work")
     pairs = [("kind : rabbit", "animal"), ("kind : car", "vehicle"), ("opposite : big", "small")]
     asked, wanted = (texts.encode("tiny", side) for side in zip(*pairs))

@@ -90,6 +90,8 @@ def test_target_is_well_formed(target):
 def test_options_reach_the_commands():
     assert "mergelib.run figures --only 05" in make("-n", "figures", "ONLY=05").stdout
     assert "mergelib.zoo --tower main --also seeds" in make("-n", "zoo", "TOWER=main", "ARGS=--also seeds").stdout
+    assert "mergelib.zoo  --also seeds --language" in make("-n", "zoo", "LANGUAGE=1", "ARGS=--also seeds").stdout
+    assert "--language text-large" in make("-n", "zoo", "LANGUAGE=text-large").stdout
     assert "--nbval-lax" in make("-n", "test").stdout
     assert "--nbval-lax" not in make("-n", "test", "FAST=1").stdout
 

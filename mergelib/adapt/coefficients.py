@@ -9,11 +9,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ..evaluate import is_text
 from ..methods.linear import one_of, weighted
 from ..models import empty_tower, image_features, mean_entropy, normalise_pixels
 from ..paths import CACHE
-from ..texts import answer_entropy
+from ..texts import answer_entropy, is_text
 from ..training import Recipe, constant, fit
 
 PICTURES = 128      # at most so many go through the tower together, however many tasks there are

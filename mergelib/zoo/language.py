@@ -22,6 +22,7 @@ from .store import read_file, read_manifest, write_file, write_manifest
 PRETRAIN_TEXT = Recipe(steps=12000, batch=64, lr=2e-3, weight_decay=0.01)
 FINETUNE_TEXT = Recipe(steps=600, batch=32, lr=6e-4, weight_decay=0.0)
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q", "v"], "task_type": "SEQ_2_SEQ_LM"}
+TOGETHER = 16           # pairs of a pre-training batch that are padded to one length
 QUERIES, EMBEDDINGS = 1 / 6, 3.0        # rates of what one rate does not fit: T5's attention is not scaled, its words are large
 
 
@@ -50,8 +51,10 @@ def pretrain_text(model, recipe, folder):
 
     def loss_of(step, rng):
         rng = random.Random(int(rng.integers(2**62)))
-        asked, wanted = zip(*(draw_pair(rng, step / recipe.steps) for _ in range(recipe.batch)))
-        return text_loss(network, encode(model, asked), encode(model, wanted))
+        pairs = [draw_pair(rng, step / recipe.steps) for _ in range(recipe.batch)]
+        pairs.sort(key=lambda pair: len(pair[0].split()))
+        parts = [zip(*pairs[i:i + TOGETHER]) for i in range(0, len(pairs), TOGETHER)]       # alike in length: a third faster
+        return sum(text_loss(network, encode(model, asked), encode(model, wanted)) for asked, wanted in parts) / len(parts)
 
     fit(network, loss_of, recipe, folder / "base.pt", f"pre-training {model}", factor=rate_factor)
     return network.cpu().eval()
