@@ -35,10 +35,9 @@ def constant(_):
 def fit(module, loss_of, recipe, checkpoint, title, schedule=warm_cosine, factor=constant):
     """Train `module` in place with AdamW, the rate following `schedule`; resumes from `checkpoint` (a path).
 
-    `factor(name)`: by what the rate of a weight is multiplied.
-
     `loss_of(step, rng)` gives the loss of one step; `rng` depends on (seed, step) alone, so that a resumed run sees the
-    batches it would have seen. The checkpoint is written about every 20 seconds, whole or not at all.
+    batches it would have seen. `factor(name)`: by what the rate of a weight is multiplied. The checkpoint is written about
+    every 20 seconds, whole or not at all.
     """
     groups = {}
     for name, weight in module.named_parameters():

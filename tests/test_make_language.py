@@ -24,6 +24,7 @@ from mergelib.zoo.language import (
     rate_factor,
     train_adapter,
 )
+from mergelib.zoo.store import write_manifest
 
 RECIPE = Recipe(steps=3, batch=8, lr=2e-3, weight_decay=0.01)
 
@@ -90,6 +91,14 @@ def test_a_damaged_adapter_is_named(small):
         load_suite("text-8", "tiny", folder=small / "zoo")
     with pytest.raises(CheckpointError, match="no expert acceptability-s1.*make zoo"):
         load_suite("text-8", "tiny", seed=1, folder=small / "zoo")
+
+
+def test_a_model_whose_weights_are_not_shipped_still_has_its_rows(small):
+    make_language("tiny", small / "zoo", small / "work")
+    shipped = load_suite("text-8", "tiny", folder=small / "zoo")
+    write_manifest(small / "zoo", {**read_manifest(small / "zoo"), "shipped": False})
+    suite = load_suite("text-8", "tiny", folder=small / "zoo")
+    assert not suite.base and suite.digest == shipped.digest and suite.graded == shipped.graded
 
 
 def test_the_plan_is_eight_adapters_or_three_seeds_of_them():

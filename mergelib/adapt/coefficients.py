@@ -20,16 +20,15 @@ EVERY = 10          # steps from one look at the coefficients to the next
 
 
 def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=False, init=0.3, steps=500, batch=16, lr=1e-3,
-                       split="test", seed=0, answer="generated",
-                       path=None):
+                       split="test", seed=0, answer="generated", path=None):
     """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Sec. 3.2).
 
     `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
     `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and
     tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
     task; `clamp` holds them in [0, 1]. Of a suite that asks in words, `answer` says whose entropy counts, see
-    `texts.answer_entropy`. A dict `path` receives by tensor the coefficients every `EVERY` steps, T each time. Can
-    be killed and resumes. Raises ValueError for another network's base.
+    `texts.answer_entropy`. A dict `path` receives by tensor the coefficients every `EVERY` steps, T each time. Can be killed
+    and resumes. Raises ValueError for another network's base.
     """
     model = Coefficients(tensors(), len(tasks), granularity, clamp, init, steps)
     losses_of = entropies(base, tasks, suite, batch, split, answer)

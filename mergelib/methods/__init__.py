@@ -66,9 +66,8 @@ OMEGAS = "sensitivities, twice as many as the base has numbers"
 TIES_OPTIONS = {"density": 0.2, "lam": 1.0, "combine": "mean"}
 TIES_PRESETS = {"paper": {"combine": "mean", "lam": 1.0}, "code": {"combine": "sum", "lam": 0.3}}
 DOGE = {"options": {"eta": 0.07, "lam_max": None, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix",
-                    "direction": "orthogonal",
-                    "delta": "universal", "mask": "none", "mask_scope": "global", "density": 0.3, "solver": "adam",
-                    "steps": 400, "lr": 1e-4, "damping": 0.0, "project_after": False, "dtype": "float32"},
+                    "direction": "orthogonal", "delta": "universal", "mask": "none", "mask_scope": "global", "density": 0.3,
+                    "solver": "adam", "steps": 400, "lr": 1e-4, "damping": 0.0, "project_after": False, "dtype": "float32"},
         "presets": {"paper": {"inner_product": "tensor", "rank": "numerical"},
                     "code": {"keys": ENCODER_MATRICES, "mask": "tau"},
                     "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "steps": 32}}}

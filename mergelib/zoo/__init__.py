@@ -106,7 +106,8 @@ def load_suite(name="sketch-8", model=None, seed=0, folder=None, device=DEVICE):
     joint = {kind: manifest["experts"].get(f"{kind}-s{seed}") for kind in JOINT if name == "sketch-8"}
     joint = {kind: entry for kind, entry in joint.items() if entry is not None}
     if not manifest.get("shipped", True):
-        return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
+        kind = TextSuite if name == "text-8" else Suite
+        return kind(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
     read = partial(read_file, folder, device=device)
     if name == "text-8":
         base = {key: tensor.float() for key, tensor in read(manifest["base"]).items()}

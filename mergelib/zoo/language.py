@@ -7,6 +7,7 @@ import json
 import random
 import time
 from dataclasses import asdict, replace
+from zlib import crc32
 
 import torch
 
@@ -89,7 +90,7 @@ def finetune_adapter(network, source, task, recipe, checkpoint):
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
     config = LoraConfig(**LORA)
     with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)          # A starts at random, B at zero
+        torch.manual_seed(crc32(f"{task} {recipe.seed}".encode()))      # A starts at random, for each task anew, B at zero
         adapted = get_peft_model(network, config)
     asked, wanted = (encode(source, texts) for texts in load_examples(task, "train"))
 

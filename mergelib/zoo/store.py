@@ -116,4 +116,5 @@ def write_file(folder, name, tensors, **facts):
 
 def _repair(folder):
     """What a person can do about a damaged zoo."""
-    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo TOWER={folder.name}` (hours)."
+    which = "LANGUAGE" if folder.name.startswith("text-") else "TOWER"
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo {which}={folder.name}` (hours)."
