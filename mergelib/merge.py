@@ -214,9 +214,17 @@ def _check_suite(spec, suite, experts):
     """Raise ValueError unless there is a suite that has the experts' tasks."""
     if suite is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
-    if unknown := sorted(set(experts) - set(suite.heads)):
+    if hasattr(suite, "examples") and not _learns(spec):
+        raise ValueError(f"{spec.title} works with pictures only, and {suite.name} asks in words. What learns on test inputs "
+                         f"alone works there: {', '.join(name for name, other in METHODS.items() if _learns(other))}.")
+    if unknown := sorted(set(experts) - set(suite.heads or suite.tasks)):
         raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
                          f"{', '.join(suite.tasks)}.")
+
+
+def _learns(spec):
+    """Whether a method gives one model and needs unlabelled test inputs, nothing else."""
+    return spec.needs == TEST_PICTURES and not spec.finish
 
 
 def _merge_below(settings, base, experts):
