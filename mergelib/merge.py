@@ -99,7 +99,7 @@ def _prepare(works, spec, known, keep, executor):
 
 
 class _Tensors:
-    """The tensors of first passes: called it yields (name, theta_0, taus) one by one; `spread` has an executor read them."""
+    """The tensors of first passes: called it yields (name, theta_0, taus) one by one; `map` has an executor look at them."""
 
     def __init__(self, works, title, executor, models, hide):
         self.works, self.executor, self.models = works, executor, models
@@ -109,10 +109,13 @@ class _Tensors:
         for work in self._shown(self.works):
             yield work.name, *work.read()       # nothing here holds on to them
 
-    def spread(self, function, keys=""):
-        """function(taus) of the works whose names match, in their order."""
+    def map(self, function, keys="", additive=False):
+        """function(taus) of the works whose names match, in their order; `additive`: it may be the sum over pieces of them."""
         works = [work for work in self.works if re.search(keys, work.name)]
-        futures = deque(self.executor.submit(look, ByValue(work), ByValue(function)) for work in works)
+        if self.executor is None:
+            yield from (work.look(function, additive) for work in self._shown(works))
+            return
+        futures = deque(self.executor.submit(look, ByValue(work), ByValue(function), additive) for work in works)
         try:
             for _ in self._shown(works):
                 yield futures.popleft().result().value

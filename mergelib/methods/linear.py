@@ -103,14 +103,15 @@ def one_of(name, value, choices):
         raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
 
 
-def over(tensors, function, keys=""):
+def over(tensors, function, keys="", additive=False):
     """function(taus), tensor by tensor; `keys`: pattern of the names that count.
 
-    Where the merge has an executor the function is sent to its workers, so it and what it gives must be picklable and small.
+    `additive`: the function counts entries, so that its sum over pieces of a tensor does as well. Where the merge has an
+    executor the function is sent to its workers, so it and what it gives must be picklable and small.
     A loop's variable holds a tensor while the next is read, which doubles the memory of a pass; this holds none.
     """
-    if getattr(tensors, "executor", None):
-        return tensors.spread(function, keys)
+    if hasattr(tensors, "map"):
+        return tensors.map(function, keys, additive)
     return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
 
 
