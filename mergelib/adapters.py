@@ -39,7 +39,7 @@ class Adapter(Mapping):
 
     def __getitem__(self, name):
         tensor = self.base[name]
-        return (tensor.float() + self.delta(name)).to(tensor.dtype) if name in self.pairs else tensor
+        return (tensor.float() + self.delta(name).to(tensor.device)).to(tensor.dtype) if name in self.pairs else tensor
 
     def __contains__(self, name):        # Mapping's own would read the tensor
         return name in self.base

@@ -7,25 +7,33 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
+from .answers import measure_answers, wilson
 from .models import PAPER_TOWERS, empty_tower, images_of, mean_entropy
+from .texts import is_text
 
 BATCH = 200      # pictures per forward pass
 
 
 def evaluate(model, suite, tasks=None, split="test", hits=False):
-    """Measure one model on tasks of a suite with their frozen heads.
+    """Measure one model on tasks of a suite, pictures with their frozen heads.
 
     `model`: what `merge` gives, see `logits`; `tasks`: default all of the suite's. Returns a DataFrame with a row per task:
-    task, accuracy (fraction), low, high (95 % Wilson interval over the pictures), n, loss (cross-entropy, nats), entropy (of
-    the prediction, mean, nats); with `hits` also which pictures were classified rightly (see `pack_hits`).
+    task, accuracy (fraction), low, high (95 % interval over the samples: Wilson's), n, loss (cross-entropy, nats), entropy (of
+    the prediction, mean, nats); with `hits` also which samples were right (see `pack_hits`). Of questions in words the
+    accuracy is that of exact answers, and tasks whose answers are numbers have spearman in its place (see `answers`).
     """
-    rows = []
+    rows, measured = [], measure_answers if is_text(suite) else _measure_pictures
     for task in suite.tasks if tasks is None else tasks:
-        pixels, labels = suite.pictures(task, split)
-        scores = logits(model, suite, task, pixels)
-        right = {"hits": pack_hits(scores.argmax(dim=1).numpy() == labels)} if hits else {}
-        rows.append({"task": task, **score(scores, labels), **right})
+        numbers, right = measured(model, suite, task, split)
+        rows.append({"task": task, **numbers, **({"hits": pack_hits(right)} if hits else {})})
     return pd.DataFrame(rows)
+
+
+def _measure_pictures(model, suite, task, split):
+    """(numbers, hits) of one task of pictures."""
+    pixels, labels = suite.pictures(task, split)
+    scores = logits(model, suite, task, pixels)
+    return score(scores, labels), scores.argmax(dim=1).numpy() == labels
 
 
 def pack_hits(right):
@@ -83,9 +91,3 @@ def score(scores, labels):
     low, high = wilson(hits, len(labels))
     return {"accuracy": hits / len(labels), "low": low, "high": high, "n": len(labels),
             "loss": cross_entropy(scores, labels).item(), "entropy": mean_entropy(scores).item()}
-
-
-def wilson(hits, n, z=1.96):
-    """Wilson's interval for a proportion: (low, high); z = 1.96 gives 95 %."""
-    centre, spread = hits + z * z / 2, z * (hits * (n - hits) / n + z * z / 4) ** 0.5
-    return (centre - spread) / (n + z * z), (centre + spread) / (n + z * z)

@@ -99,7 +99,7 @@ def _prepare(works, spec, known, keep, executor):
 
 
 class _Tensors:
-    """The tensors of first passes: called it yields (name, theta_0, taus) one by one; `spread` has an executor read them."""
+    """The tensors of first passes: called it yields (name, theta_0, taus) one by one; `map` has an executor look at them."""
 
     def __init__(self, works, title, executor, models, hide):
         self.works, self.executor, self.models = works, executor, models
@@ -109,10 +109,13 @@ class _Tensors:
         for work in self._shown(self.works):
             yield work.name, *work.read()       # nothing here holds on to them
 
-    def spread(self, function, keys=""):
-        """function(taus) of the works whose names match, in their order."""
+    def map(self, function, keys="", additive=False):
+        """function(taus) of the works whose names match, in their order; `additive`: it may be the sum over pieces of them."""
         works = [work for work in self.works if re.search(keys, work.name)]
-        futures = deque(self.executor.submit(look, ByValue(work), ByValue(function)) for work in works)
+        if self.executor is None:
+            yield from (work.look(function, additive) for work in self._shown(works))
+            return
+        futures = deque(self.executor.submit(look, ByValue(work), ByValue(function), additive) for work in works)
         try:
             for _ in self._shown(works):
                 yield futures.popleft().result().value
@@ -214,9 +217,17 @@ def _check_suite(spec, suite, experts):
     """Raise ValueError unless there is a suite that has the experts' tasks."""
     if suite is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
-    if unknown := sorted(set(experts) - set(suite.heads)):
+    if hasattr(suite, "examples") and not _learns(spec):
+        raise ValueError(f"{spec.title} works with pictures only, and {suite.name} asks in words. What learns on test inputs "
+                         f"alone works there: {', '.join(name for name, other in METHODS.items() if _learns(other))}.")
+    if unknown := sorted(set(experts) - set(suite.heads or suite.tasks)):
         raise ValueError(f"{', '.join(unknown)}: no task of {suite.name}. Name the experts after its tasks: "
                          f"{', '.join(suite.tasks)}.")
+
+
+def _learns(spec):
+    """Whether a method gives one model and needs unlabelled test inputs, nothing else."""
+    return spec.needs == TEST_PICTURES and not spec.finish
 
 
 def _merge_below(settings, base, experts):

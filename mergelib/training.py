@@ -27,23 +27,28 @@ def warm_cosine(done):
     return done / 0.1 if done < 0.1 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.1) / 0.9)
 
 
-def constant(done):
-    """The peak rate throughout."""
+def constant(_):
+    """The peak rate throughout, and for every weight."""
     return 1.0
 
 
-def fit(module, loss_of, recipe, checkpoint, title, schedule=warm_cosine):
+def fit(module, loss_of, recipe, checkpoint, title, schedule=warm_cosine, factor=constant):
     """Train `module` in place with AdamW, the rate following `schedule`; resumes from `checkpoint` (a path).
 
     `loss_of(step, rng)` gives the loss of one step; `rng` depends on (seed, step) alone, so that a resumed run sees the
-    batches it would have seen. The checkpoint is written about every 20 seconds, whole or not at all.
+    batches it would have seen. `factor(name)`: by what the rate of a weight is multiplied. The checkpoint is written about
+    every 20 seconds, whole or not at all.
     """
-    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    groups = {}
+    for name, weight in module.named_parameters():
+        groups.setdefault(factor(name), []).append(weight)
+    optimiser = torch.optim.AdamW([{"params": weights, "factor": by} for by, weights in groups.items()], lr=recipe.lr,
+                                  weight_decay=recipe.weight_decay, fused=True)
     start = _resume(module, optimiser, recipe, checkpoint)
     saved = time.monotonic()
     for step in (bar := progress(range(start, recipe.steps), title, initial=start, total=recipe.steps, mininterval=2)):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * schedule(step / recipe.steps)
+            group["lr"] = group["factor"] * recipe.lr * schedule(step / recipe.steps)
         loss = loss_of(step, np.random.default_rng([recipe.seed, step]))
         optimiser.zero_grad()
         loss.backward()

@@ -12,7 +12,7 @@ from .methods.linear import task_arithmetic, weight_average
 from .shards import size_of, write_at
 from .workers import ByValue, one_thread
 
-PIECE = 1 << 18         # entries: with their task vectors some megabytes
+PIECE = 1 << 18         # entries, a few megabytes with their task vectors: what stays in the cache is several times faster
 OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}
 
 
@@ -46,6 +46,19 @@ class Work:
             taus = self._call(transform, found, taus)
         return theta_0, taus
 
+    def pieces(self):
+        """`read` in flat pieces of `PIECE` entries, as far as they can be made one by one."""
+        if METHODS[self.method].transforms or any(isinstance(expert, Adapter) for expert in self.experts.values()):
+            yield self.read()
+            return
+        stored = [state[self.name].detach().reshape(-1).split(PIECE) for state in (self.base, *self.experts.values())]
+        for start, *ends in zip(*stored):
+            yield read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
+
+    def look(self, function, additive):
+        """function(taus), or its sum over pieces."""
+        return sum(function(taus) for _, taus in self.pieces()) if additive else function(self.read()[1])
+
     def run(self):
         """The merged tensor, or None once its numbers are in their place."""
         tensor = self._merged().to(self.dtype)
@@ -59,14 +72,12 @@ class Work:
         if self.rule == "base":
             return self.base[self.name]
         spec, function = METHODS[self.method], OTHERS.get(self.rule)
-        by_pieces = not any(isinstance(expert, Adapter) for expert in self.experts.values())
         if self.rule == "method":
             function = partial(self._call, spec.tensor, self.found[-1])
-            by_pieces = by_pieces and spec.elementwise and not spec.transforms
-        if not by_pieces:
-            return function(*self.read())
-        pieces = [function(*piece).to(self.dtype) for piece in read_pieces(self.base, self.experts, self.name)]
-        return torch.cat(pieces).reshape(facts(self.base, self.name)[0])
+            if not spec.elementwise:
+                return function(*self.read())
+        parts = [function(*piece).to(self.dtype).reshape(-1) for piece in self.pieces()]
+        return torch.cat(parts).reshape(facts(self.base, self.name)[0])
 
     def _call(self, function, found, *arguments):
         return call(function, *arguments, **{**self.settings, "tasks": self.tasks, **found, "name": self.name})
@@ -85,10 +96,10 @@ def do(sent):
         return ByValue(sent.value.run())
 
 
-def look(sent, function):
-    """Do a first pass's function of the task vectors of a work that an executor was given."""
+def look(sent, function, additive):
+    """What a first pass asks about a work that an executor was given."""
     with one_thread():
-        return ByValue(function.value(sent.value.read()[1]))
+        return ByValue(sent.value.look(function.value, additive))
 
 
 def only(state, name):
@@ -112,16 +123,6 @@ def read_tensor(base, experts, name):
         else:
             torch.sub(expert[name].detach().float(), theta_0, out=row)
     return theta_0, taus
-
-
-def read_pieces(base, experts, name):
-    """Yield (theta_0, taus) of a tensor's next `PIECE` entries, flat and in fp32; memory for T + 1 of it as it is stored.
-
-    What is done to each entry by itself is several times faster on pieces that stay in the processor's cache.
-    """
-    parts = [state[name].detach().reshape(-1).split(PIECE) for state in (base, *experts.values())]
-    for start, *ends in zip(*parts):
-        yield read_tensor({name: start}, {i: {name: end} for i, end in enumerate(ends)}, name)
 
 
 def call(function, *arguments, **options):

@@ -207,7 +207,7 @@ def test_experts_that_are_no_tasks_of_the_suite_are_named(tiny_suite):
 def test_a_base_that_is_another_network_is_refused(tiny_suite):
     def renamed(state):
         return {f"vision.{name}": tensor for name, tensor in state.items()}
-    with pytest.raises(ValueError, match="no image tower 'tiny', on which tiny runs; they differ in class_embedding, .*more"):
+    with pytest.raises(ValueError, match="no network 'tiny', on which tiny runs; they differ in class_embedding, .*more"):
         merge("adamerging", renamed(tiny_suite.base), {task: renamed(e) for task, e in tiny_suite.experts.items()},
               suite=tiny_suite)
 

@@ -92,6 +92,8 @@ def test_options_reach_the_commands():
     assert "mergelib.zoo --tower main --also seeds" in make("-n", "zoo", "TOWER=main", "ARGS=--also seeds").stdout
     assert " --scale ViT-B-32" in make("-n", "reproduce", "SCALE=ViT-B-32").stdout
     assert "--scale" not in make("-n", "reproduce").stdout
+    assert "mergelib.zoo  --also seeds --language" in make("-n", "zoo", "LANGUAGE=1", "ARGS=--also seeds").stdout
+    assert "--language text-large" in make("-n", "zoo", "LANGUAGE=text-large").stdout
     assert "--nbval-lax" in make("-n", "test").stdout
     assert "--nbval-lax" not in make("-n", "test", "FAST=1").stdout
 

@@ -16,9 +16,9 @@ from .surgery import surgery, surgery_stores
 __all__ = ["learn_coefficients", "loss_gradient"]
 
 LEARNING = {"clamp": False, "init": 0.3, "steps": 500, "batch": 16, "lr": 1e-3, "split": "test", "seed": 0,
-            "path": None}
+            "answer": "generated", "path": None}
 RELEASED = {"clamp": True, "batch": 32}          # AdaMerging's own repository: two batches of 16 in each step
-FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16}
+FUSIONBENCH = {"clamp": False, "steps": 1000, "batch": 16, "answer": "first"}      # the last counts for T5s only
 DOGE_OPTIONS = METHODS["doge-ta"].options
 
 
@@ -81,7 +81,8 @@ def _doge_am_pass(tensors, **options):
 
 
 PLUS_PLUS = {"transforms": ((agreeing, ties_first_pass),), "options": {"density": 0.2}}
-CONCRETE = {"init": 0.3, "mask_steps": 2000, "batch": 16, "mask_lr": 1e-3, "temperature": 0.5, "split": "test", "seed": 0}
+CONCRETE = {"init": 0.3, "mask_steps": 2000, "batch": 16, "mask_lr": 1e-3, "temperature": 0.5, "split": "test", "seed": 0,
+            "answer": "generated"}
 METHODS |= {
     "adamerging": _adamerging("AdaMerging", "layer"),
     "adamerging++": _adamerging("AdaMerging++", "layer", **PLUS_PLUS),
@@ -107,7 +108,7 @@ METHODS |= {
         transforms=((lambda taus, **options: doge_delta(taus, **_am_renamed(options)), _doge_am_pass),),
         options={**DOGE_OPTIONS, "eta": None, "solver_steps": DOGE_OPTIONS["steps"], "solver_lr": DOGE_OPTIONS["lr"],
                  **LEARNING},
-        presets={"paper": {"inner_product": "tensor"},
+        presets={"paper": {"inner_product": "tensor", "rank": "numerical"},
                  "code": {"keys": ENCODER_MATRICES, "mask": "tau", "delta": "per_task", "rank_ratio": None, **FUSIONBENCH},
                  "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "solver_steps": 32}}),
 }

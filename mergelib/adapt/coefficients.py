@@ -12,6 +12,7 @@ from torch.func import functional_call
 from ..methods.linear import one_of, weighted
 from ..models import empty_tower, image_features, images_of, mean_entropy
 from ..paths import CACHE
+from ..texts import answer_entropy, is_text
 from ..training import Recipe, constant, fit
 
 PICTURES = 128      # at most so many go through the tower together, however many tasks there are
@@ -19,20 +20,20 @@ EVERY = 10          # steps from one look at the coefficients to the next
 
 
 def learn_coefficients(tensors, base, tasks, suite, granularity="layer", clamp=False, init=0.3, steps=500, batch=16, lr=1e-3,
-                       split="test", seed=0,
-                       path=None):
+                       split="test", seed=0, answer="generated", path=None):
     """First pass of AdaMerging: per tensor the T coefficients that minimise sum_t mean entropy (AdaMerging Sec. 3.2).
 
     `tensors()`: yields (name, theta_0, taus); tensors that it leaves out are the `base`'s; `tasks`: T names of tasks of
     `suite`, whose pictures of `split` are used without their labels. `granularity`: "layer", a coefficient per expert and
     tensor, or "task", one per expert. All start at `init` and take `steps` steps of Adam (rate `lr`) on `batch` pictures per
-    task; `clamp` holds them in [0, 1]. A dict `path` receives by tensor the coefficients every `EVERY` steps, T each time. Can
-    be killed and resumes. Raises ValueError for another network's base.
+    task; `clamp` holds them in [0, 1]. Of a suite that asks in words, `answer` says whose entropy counts, see
+    `texts.answer_entropy`. A dict `path` receives by tensor the coefficients every `EVERY` steps, T each time. Can be killed
+    and resumes. Raises ValueError for another network's base.
     """
     model = Coefficients(tensors(), len(tasks), granularity, clamp, init, steps)
-    losses_of = entropies(base, tasks, suite, batch, split)
+    losses_of = entropies(base, tasks, suite, batch, split, answer)
     recipe = Recipe(steps, batch, lr, weight_decay=0.0, seed=seed)
-    identity = merged_identity(model.tensors, suite, recipe, granularity, clamp, init, split, tasks)
+    identity = merged_identity(model.tensors, suite, recipe, granularity, clamp, init, split, tasks, answer)
 
     def loss_of(step, rng):
         model.note(step)
@@ -53,28 +54,35 @@ def learn(model, loss_of, recipe, identity, title):
     checkpoint.unlink(missing_ok=True)      # the next call learns anew
 
 
-def entropies(base, tasks, suite, batch, split):
+def entropies(base, tasks, suite, batch, split, answer="generated"):
     """A function of a random generator that draws `batch` unlabelled pictures per task and gives losses for `summed_loss`.
 
-    Each is the entropy of a few tasks, at most `PICTURES` pictures together. Raises ValueError for another network's base.
+    Each is the entropy of a few tasks, at most `PICTURES` pictures together, or of one task's questions. Raises ValueError for
+    another network's base.
     """
     _check(base, tasks, suite)
     fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
-    pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
+    if is_text(suite):
+        pools, group = {task: suite.questions(task, split) for task in tasks}, 1
+        loss = partial(answer_entropy, answer, suite.longest, suite.source or suite.model, fixed)
+    else:
+        pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
+        loss = partial(entropy, fixed, suite)
 
     def losses_of(rng):
         key = rng.integers(2**32)
         drawn = {task: draw(pool, batch, [key, crc32(task.encode())]) for task, pool in pools.items()}
-        return [partial(entropy, fixed, suite, {task: drawn[task] for task in tasks[i:i + group]})
+        return [partial(loss, {task: drawn[task] for task in tasks[i:i + group]})
                 for i in range(0, len(tasks), group)]
 
     return losses_of
 
 
 def _check(base, tasks, suite):
-    """Raise ValueError unless a state dict is one of the suite's tower."""
-    if different := sorted(set(base) ^ set(empty_tower(suite.model, suite.heads[tasks[0]].device).state_dict())):
-        raise ValueError(f"The base is no image tower {suite.model!r}, on which {suite.name} runs; they differ in "
+    """Raise ValueError unless a state dict is one of the suite's network."""
+    names = set(suite.base) if is_text(suite) else set(empty_tower(suite.model, suite.heads[tasks[0]].device).state_dict())
+    if different := sorted(set(base) ^ names):
+        raise ValueError(f"The base is no network {suite.model!r}, on which {suite.name} runs; they differ in "
                          f"{', '.join(different[:3])}{' and more' if len(different) > 3 else ''}.")
 
 

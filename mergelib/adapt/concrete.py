@@ -15,18 +15,18 @@ def masked(taus, mask):
 
 
 def learn_mask(tensors, base, tasks, suite, granularity="fixed", init=0.3, mask_steps=2000, batch=16, mask_lr=1e-3, base_lr=1.0,
-               temperature=0.5, split="test", seed=0):
+               temperature=0.5, split="test", seed=0, answer="generated"):
     """First pass of `masked`: one relaxed 0-1 mask per tensor for all tasks, of least entropy (Tang et al. 2023, Alg. 1).
 
-    Pictures, `batch`, `split`, `seed` as for `learn_coefficients`; `mask_steps` steps of Adam (rate `mask_lr`) on the mask's
-    logits from zero. `granularity`: "fixed" keeps all coefficients at `init` (Concrete TA); with "layer" or "task" each step
-    first moves them from `init` by one step of Adam (rate `base_lr`), as AdaMerging would, and the mask is for the moved ones
-    (Concrete AM). As released, that inner Adam keeps its moments from step to step, and its rate of 1 moves every coefficient
-    by up to 1.
+    Pictures, `batch`, `split`, `seed`, `answer` as for `learn_coefficients`; `mask_steps` steps of Adam (rate `mask_lr`) on
+    the mask's logits from zero. `granularity`: "fixed" keeps all coefficients at `init` (Concrete TA); with "layer" or "task"
+    each step first moves them from `init` by one step of Adam (rate `base_lr`), as AdaMerging would, and the mask is for the
+    moved ones (Concrete AM). As released, that inner Adam keeps its moments from step to step, and its rate of 1 moves every
+    coefficient by up to 1.
     """
     one_of("granularity", granularity, ("fixed", "layer", "task"))
     model = ConcreteMask(tensors(), len(tasks), granularity, init, base_lr, temperature)
-    losses_of = entropies(base, tasks, suite, batch, split)
+    losses_of = entropies(base, tasks, suite, batch, split, answer)
 
     def loss_of(step, rng):
         mask = model.sample("step", seed, step)
@@ -34,7 +34,8 @@ def learn_mask(tensors, base, tasks, suite, granularity="fixed", init=0.3, mask_
         return summed_loss(model.merged(mask, lam), losses_of(rng))
 
     recipe = Recipe(mask_steps, batch, mask_lr, weight_decay=0.0, seed=seed)
-    identity = merged_identity(model.tensors, suite, recipe, "concrete", granularity, init, base_lr, temperature, split, tasks)
+    identity = merged_identity(model.tensors, suite, recipe, "concrete", granularity, init, base_lr, temperature, split,
+                               tasks, answer)
     learn(model, loss_of, recipe, identity, "learning a mask")
     return {"each": {name: {"mask": mask.detach()} for name, mask in model.sample("final", seed).items()}}
 

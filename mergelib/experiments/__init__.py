@@ -20,7 +20,7 @@ from .gaps import averages, averages_by, order_kept, paired_gaps
 from .golden import golden_report, models_measured, seconds_per_model
 from .learning import HEATS, PATHS, coefficients, entropy_and_loss
 from .measure import Job, accuracy_table, measure, reference_rows, spot_check
-from .regime import regime_of, regime_table, regime_verdict
+from .regime import regime_of, regime_table, regime_verdict, text_verdict
 from .robustness import FOUR, adapted, by_condition, robustness
 from .scaling import by_task_count, learned_task_count, lower_start, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
@@ -48,4 +48,4 @@ __all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "
            "printed_ablation", "rank_rows", "rank_table", "ratio_rows", "reference_rows", "regime_of", "regime_table",
            "regime_verdict", "robustness", "seconds_per_model", "seen_and_unseen", "selection", "setting", "solver_budget",
            "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines",
-           "task_count", "task_subsets", "taylor_check", "UNSEEN", "unseen_rows", "wide_selection"]
+           "task_count", "task_subsets", "taylor_check", "text_verdict", "UNSEEN", "unseen_rows", "wide_selection"]

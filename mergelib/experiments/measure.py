@@ -19,7 +19,7 @@ from ..progress import progress
 from ..workers import run_all
 from ..zoo import JOINT
 
-METRICS = ("accuracy", "loss", "entropy")
+SCORES = ("accuracy", "spearman")       # how good: one of them for each task, see `evaluate`
 ROWS = {"pretrained": "Pre-trained", "individual": "Individual", "mtl": "Traditional MTL",
         "pcgrad": "MTL with PCGrad"}         # what is no merge
 
@@ -94,7 +94,7 @@ def ledger_rows(suite, job):
         merged = ()
     for condition, task in product(job.conditions, job.on or job.tasks or suite.tasks):
         tasks = "+".join((task,) if job.method == "individual" else merged)
-        for metric in METRICS:
+        for metric in (SCORES[task in getattr(suite, "graded", ())], "loss", "entropy"):
             yield {"suite": suite.name, "model": suite.model, "seed": suite.seed, "zoo": suite.digest,
                    "method": job.method, "preset": job.preset, "options": job.options, "tasks": tasks, "task": task,
                    "split": job.split, "condition": condition, "metric": metric, "version": version}
@@ -133,8 +133,8 @@ def _models(suite, job):
 
 
 def accuracy_table(table):
-    """Methods by tasks in percent with the average: the layout of the papers' main tables."""
-    wide = table[table["metric"] == "accuracy"].pivot_table(index="label", columns="task", values="value", sort=False)
+    """Methods by tasks in percent (rho x 100 where answers are numbers) with the average: the papers' main tables."""
+    wide = table[table["metric"].isin(SCORES)].pivot_table(index="label", columns="task", values="value", sort=False)
     wide = wide * 100
     return wide.assign(Avg=wide.mean(axis=1))
 

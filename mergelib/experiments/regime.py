@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ..benchmark.language import ANSWERS, GRADED
 from ..models import PAPER_TOWERS
 from ..zoo import read_manifest, zoo_folder
 from ..zoo.store import flatten_state
@@ -51,4 +52,23 @@ def regime_verdict(table):
         ("mean |cosine| below 0.2", f"{mean['mean |cos|']:.3f}", mean["mean |cos|"] < 0.2),
         ("task arithmetic ten points from zero-shot and from individual", f"{mean['task arithmetic']:.1f}",
          mean["zero-shot"] + 10 <= mean["task arithmetic"] <= mean["expert"] - 10)]
+    return pd.DataFrame(rows, columns=["criterion", "found", "holds"])
+
+
+def text_verdict(table):
+    """The criteria for language models: a base that is weak but answers in the right words, experts that know their tasks.
+
+    Chance is that of guessing among a task's answers; numbers that are guessed have no rank correlation. Four points below it
+    are two standard errors.
+    """
+    mean, tasks = table.loc["mean"], table.drop("mean")
+    chance = pd.Series({task: 0.0 if task in GRADED else 100 / len(answers) for task, answers in ANSWERS.items()})
+    above = tasks["zero-shot"] - chance[tasks.index]
+    rows = [
+        ("zero-shot average 45 to 70", f"{mean['zero-shot']:.1f}", 45 <= mean["zero-shot"] <= 70),
+        ("no task below chance without training", f"{above.min():+.1f} ({above.idxmin()})", above.min() >= -4),
+        ("individual average at least 88", f"{mean['expert']:.1f}", mean["expert"] >= 88),
+        ("no expert below 75", f"{tasks['expert'].min():.1f} ({tasks['expert'].idxmin()})", tasks["expert"].min() >= 75),
+        ("task arithmetic between zero-shot and individual", f"{mean['task arithmetic']:.1f}",
+         mean["zero-shot"] < mean["task arithmetic"] < mean["expert"])]
     return pd.DataFrame(rows, columns=["criterion", "found", "holds"])

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from .measure import Job, label, measure
+from .measure import SCORES, Job, label, measure
 
 DOGE = ("paper", "code", "exact")       # DOGE TA's presets, all shown wherever it is a row
 LAMBDAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -33,7 +33,7 @@ def choose(experiment, suite, grids, tasks=None, **how):
                            "setting": value, "fixed": fixed}
                           for method, preset, option, values, fixed in grids for value in values])
     jobs = _jobs(tried, tasks=tasks, split="validation")
-    table = measure(experiment, suite, jobs, **how).query("metric == 'accuracy'")
+    table = measure(experiment, suite, jobs, **how).query("metric in @SCORES")
     tried["accuracy"] = table["value"].to_numpy().reshape(len(jobs), -1).mean(axis=1)
     tried["chosen"] = tried.groupby(["method", "preset"])["accuracy"].transform("idxmax") == tried.index
     return tried
@@ -41,7 +41,7 @@ def choose(experiment, suite, grids, tasks=None, **how):
 
 def best_of(table):
     """The options (a dict) of the job with the highest mean accuracy in a table that `measure` returned."""
-    mean = table[table["metric"] == "accuracy"].groupby("options", sort=False)["value"].mean()
+    mean = table[table["metric"].isin(SCORES)].groupby("options", sort=False)["value"].mean()
     return json.loads(mean.idxmax())
 
 

@@ -66,10 +66,10 @@ ONE_EACH = "the task's model, made when its name is known"
 OMEGAS = "sensitivities, twice as many as the base has numbers"
 TIES_OPTIONS = {"density": 0.2, "lam": 1.0, "combine": "mean"}
 TIES_PRESETS = {"paper": {"combine": "mean", "lam": 1.0}, "code": {"combine": "sum", "lam": 0.3}}
-DOGE = {"options": {"eta": 0.07, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix", "direction": "orthogonal",
-                    "delta": "universal", "mask": "none", "mask_scope": "global", "density": 0.3, "solver": "adam",
-                    "steps": 400, "lr": 1e-4, "damping": 0.0, "project_after": False, "dtype": "float32"},
-        "presets": {"paper": {"inner_product": "tensor"},
+DOGE = {"options": {"eta": 0.07, "lam_max": None, "inner_product": "row", "rank_ratio": 1 / 6, "rank": "matrix",
+                    "direction": "orthogonal", "delta": "universal", "mask": "none", "mask_scope": "global", "density": 0.3,
+                    "solver": "adam", "steps": 400, "lr": 1e-4, "damping": 0.0, "project_after": False, "dtype": "float32"},
+        "presets": {"paper": {"inner_product": "tensor", "rank": "numerical"},
                     "code": {"keys": ENCODER_MATRICES, "mask": "tau"},
                     "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "steps": 32}}}
 
@@ -92,7 +92,7 @@ METHODS = {
     "task-arithmetic": Method("Task Arithmetic", "Ilharco et al. 2023", "theta_0 + lam sum tau_i", task_arithmetic,
                               elementwise=True, options={"lam": 0.3}),
     "norm-lambda": Method("Norm-based lambda", "DOGE", "Eq. 8, Table 9", norm_lambda, norm_first_pass,
-                          options={"eta": 0.07, "scope": "layer"},
+                          options={"eta": 0.07, "scope": "layer", "lam_max": None},
                           presets={"paper": {}, "code": {"keys": ENCODER_MATRICES}}),
     "ties": Method("Ties-Merging", "Yadav et al. 2023", "Alg. 1", ties, ties_first_pass, elementwise=True,
                    options=TIES_OPTIONS, presets=TIES_PRESETS),

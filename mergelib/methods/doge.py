@@ -11,12 +11,14 @@ from .subspace import as_matrices, shared_subspace
 from .ties import global_thresholds, large, magnitude_threshold
 
 
-def doge(theta_0, taus, eta=0.07, uniform=False, **options):
+def doge(theta_0, taus, eta=0.07, uniform=False, lam_max=None, **options):
     """DOGE TA (DOGE Alg. 1): theta_0 + sum_i lam_i tau'_i, lam_i = eta / ||tau_i||, tau'_i from `doge_vectors`.
 
-    `theta_0`: any shape; `taus`: T x that shape, fp32. `uniform`: eta is every task's coefficient. Returns theta_0's shape.
+    `theta_0`: any shape; `taus`: T x that shape, fp32. `uniform`: eta is every task's coefficient; `lam_max`: none is larger.
+    Returns theta_0's shape.
     """
-    return weighted(theta_0, doge_vectors(taus, eta=eta, uniform=uniform, **options), coefficients_of(taus, eta, uniform))
+    vectors = doge_vectors(taus, eta=eta, uniform=uniform, lam_max=lam_max, **options)
+    return weighted(theta_0, vectors, coefficients_of(taus, eta, uniform, lam_max))
 
 
 def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="tensor", density=0.3, thresholds=None,
@@ -41,7 +43,7 @@ def doge_vectors(taus, name="this tensor", eta=0.07, mask="none", mask_scope="te
 
 def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix", direction="orthogonal", solver="adam",
                  steps=400, lr=1e-4, damping=0.0, project_after=False, delta="universal", dtype="float32", uniform=False,
-                 slopes=None):
+                 lam_max=None, slopes=None):
     """DOGE's delta per tensor: 1 x its shape, or T x its shape for `delta="per_task"`.
 
     `named`: list of (name, taus); more than one only for `inner_product="global"`. `direction`: where delta may go,
@@ -61,7 +63,7 @@ def modification(named, eta, inner_product="row", rank_ratio=1 / 6, rank="matrix
         free = direction == "free"
         basis = taus.new_zeros(taus.shape[1], 0) if free else shared_subspace(taus, rank_ratio, rank, name)
         against = None if slopes is None else as_matrices(slopes).to(taus)
-        blocks.append(Block(taus, coefficients_of(taus, eta, uniform), basis, delta == "per_task", direction, against))
+        blocks.append(Block(taus, coefficients_of(taus, eta, uniform, lam_max), basis, delta == "per_task", direction, against))
     solution = solve(blocks, inner_product, solver, steps, lr, damping, project_after)
     for (name, taus), block, deltas in zip(named, blocks, solution):
         _warn_if_large(name, taus, block.total(deltas))
@@ -90,13 +92,13 @@ def doge_first_pass(tensors, mask="none", mask_scope="tensor", density=0.3, inne
     return {**found, "each": each}
 
 
-def doge_by_rule_pass(tensors, eta=None, lam=0.3, **switches):
+def doge_by_rule_pass(tensors, eta=None, lam=0.3, lam_max=None, **switches):
     """First pass of `doge_vectors` under a method that combines with coefficients of its own, `lam` on average.
 
     delta is made for coefficients eta / ||tau||, so `eta`, unless given, follows the rule for that mean (DOGE App. B).
     """
-    eta = eta_by_rule(tensors, lam) if eta is None else eta
-    return {"eta": eta, **doge_first_pass(tensors, eta=eta, **switches_of(switches))}
+    eta = eta_by_rule(tensors, lam, lam_max=lam_max) if eta is None else eta
+    return {"eta": eta, **doge_first_pass(tensors, eta=eta, lam_max=lam_max, **switches_of(switches))}
 
 
 def doge_delta(taus, **options):

@@ -5,8 +5,8 @@ import re
 import torch
 
 # The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
-# (open_clip's names and Hugging Face's).
-ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight"
+# (open_clip's names and Hugging Face's); of T5's those to which it says to keep, queries and values, where LoRA is.
+ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight|Attention\.[qv]\.weight"
 
 
 def weight_average(theta_0, taus):
@@ -31,41 +31,61 @@ def weighted(theta_0, taus, coefficients):
     return theta_0 + along(coefficients, taus)
 
 
-def norm_coefficients(norms, eta):
-    """lam_i = eta / ||tau_i|| (DOGE Eq. 8) for norms of any shape; 0 where a task vector is zero.
+def norm_coefficients(norms, eta, lam_max=None):
+    """lam_i = eta / ||tau_i|| (DOGE Eq. 8), at most `lam_max`, for norms of any shape; 0 where a task vector is zero.
 
     A zero task vector adds nothing whatever its coefficient, and eta / 0 would spoil all that is computed from it.
     """
-    return torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
+    lam = torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
+    return lam if lam_max is None else lam.clamp(max=lam_max)
 
 
-def coefficients_of(taus, eta, uniform=False):
-    """DOGE's T coefficients of one tensor's `taus` (T x shape): eta / ||tau_i||, or eta for every task if `uniform`."""
+def coefficients_of(taus, eta, uniform=False, lam_max=None):
+    """DOGE's T coefficients of one tensor's `taus` (T x shape): eta / ||tau_i||, or eta for every task if `uniform`.
+
+    `lam_max`: none is larger. On a matrix that fine-tuning hardly touched, as in LoRA, eta / ||tau_i|| has no bound; at 1 no
+    task vector becomes longer than its expert's.
+    """
     norms = norms_of(taus)
-    return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta)
+    return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta, lam_max)
 
 
-def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES):
+def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES, lam_max=None):
     """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
 
     `tensors()` yields (name, theta_0, taus); `keys`: pattern of the tensors that count. Task vectors that are zero do not.
-    Raises ValueError if none is left.
+    `lam_max`: see `coefficients_of`; it makes up for what it takes off by a larger eta. Raises ValueError if no tensor is
+    left, or if `lam_max` is below the target.
     """
     norms = list(over(tensors, norms_of, keys))
     norms = torch.cat(norms) if norms else torch.zeros(0)
     if not (norms > 0).any():
         raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
                          "its mean coefficient. Give eta=...")
-    return target / (1 / norms[norms > 0]).mean().item()
+    return _eta_for(norms[norms > 0], target, lam_max)
 
 
-def norm_lambda(theta_0, taus, eta=0.07, norms=None):
-    """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9).
+def _eta_for(norms, target, lam_max):
+    """The eta at which the mean of eta / norm, at most `lam_max` each, is the target."""
+    if lam_max is None:
+        return target / (1 / norms).mean().item()
+    if lam_max < target:
+        raise ValueError(f"lam_max is {lam_max}, so the coefficients cannot be {target} on average. Give a larger lam_max.")
+    norms = norms.double().sort().values
+    for capped in range(len(norms)):        # the more of the smallest norms are capped, the larger eta
+        eta = (target * len(norms) - (capped and capped * lam_max)) / (1 / norms[capped:]).sum().item()
+        if eta / norms[capped] <= lam_max:
+            return eta
+    return lam_max * norms[-1].item()
+
+
+def norm_lambda(theta_0, taus, eta=0.07, norms=None, lam_max=None):
+    """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9), at most `lam_max`.
 
     `norms`: T norms over the whole checkpoint for the task-wise form; None takes this tensor's own (layer-wise).
     """
     norms = norms_of(taus) if norms is None else norms
-    return weighted(theta_0, taus, norm_coefficients(norms, eta))
+    return weighted(theta_0, taus, norm_coefficients(norms, eta, lam_max))
 
 
 def norm_first_pass(tensors, scope="layer"):
@@ -83,14 +103,15 @@ def one_of(name, value, choices):
         raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
 
 
-def over(tensors, function, keys=""):
+def over(tensors, function, keys="", additive=False):
     """function(taus), tensor by tensor; `keys`: pattern of the names that count.
 
-    Where the merge has an executor the function is sent to its workers, so it and what it gives must be picklable and small.
+    `additive`: the function counts entries, so that its sum over pieces of a tensor does as well. Where the merge has an
+    executor the function is sent to its workers, so it and what it gives must be picklable and small.
     A loop's variable holds a tensor while the next is read, which doubles the memory of a pass; this holds none.
     """
-    if getattr(tensors, "executor", None):
-        return tensors.spread(function, keys)
+    if hasattr(tensors, "map"):
+        return tensors.map(function, keys, additive)
     return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
 
 

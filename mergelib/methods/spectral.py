@@ -23,14 +23,15 @@ def tsv_m(theta_0, taus, lam=1.0):
     """TSV-M (Gargiulo et al. 2025, Alg. 1): theta_0 + lam U_perp S V_perp^T, the tasks' leading singular vectors decorrelated.
 
     Each task vector (`taus`: T x rows x columns) keeps its first floor(r / T) singular triples, one at least (r: the smaller
-    side); U and V of all tasks side by side are replaced by their polar factors.
+    side), of those that a low-rank task vector has; U and V of all tasks side by side are replaced by their polar factors.
     """
     if taus.dim() != 3:
         return theta_0 + lam * taus.mean(dim=0)
     kept = max(1, min(theta_0.shape) // len(taus))
     lefts, values, rights = zip(*((u[:, :kept], s[:kept], v[:, :kept]) for u, s, v in map(svd, taus)))
-    left, right = polar(torch.cat(lefts, dim=1)), polar(torch.cat(rights, dim=1))
-    return theta_0 + lam * (left * torch.cat(values)) @ right.T
+    solid = torch.cat([s > torch.finfo(s.dtype).eps * max(theta_0.shape) * s[0] for s in values])      # numpy's rule for a rank
+    left, right = (polar(torch.cat(parts, dim=1)[:, solid]) for parts in (lefts, rights))
+    return theta_0 + lam * (left * torch.cat(values)[solid]) @ right.T
 
 
 def iso_c(theta_0, taus, lam=1.0):

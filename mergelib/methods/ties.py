@@ -34,12 +34,12 @@ def global_thresholds(tensors, density):
     vector is ever held whole: positive floats are ordered as their bits are, so the upper 16 bits are counted first, then the
     lower 15 bits of those numbers that have the right upper ones.
     """
-    upper = sum(over(tensors, bit_counts))
+    upper = sum(over(tensors, bit_counts, additive=True))
     k = kept_from(int(upper[0].sum()), density)
     if k == 0:
         return torch.zeros(len(upper))
     buckets = [int((counts.cumsum(0) >= k).int().argmax()) for counts in upper]
-    lower = sum(over(tensors, partial(bit_counts, buckets=buckets)))
+    lower = sum(over(tensors, partial(bit_counts, buckets=buckets), additive=True))
     before = [k - int(counts[:bucket].sum()) for counts, bucket in zip(upper, buckets)]
     places = [int((counts.cumsum(0) >= left).int().argmax()) for counts, left in zip(lower, before)]
     return torch.tensor([bucket << 15 | place for bucket, place in zip(buckets, places)], dtype=torch.int32).view(torch.float32)
@@ -60,13 +60,14 @@ def bit_counts(taus, buckets=None, chunk=1 << 22):
 
 def votes(taus, thresholds):
     """How many more entries of the trimmed task vectors' sum are positive than negative: one number."""
-    return sum(torch.sign(trim(piece, thresholds).sum(dim=0)).sum() for piece in flat(taus).split(1 << 18, dim=1))
+    return torch.sign(trim(taus, thresholds).sum(dim=0)).sum()
 
 
 def ties_first_pass(tensors, density=0.2):
     """First pass of `ties`: the trimming thresholds (T) and the sign (+1, 0, -1) that most of the whole vector elects."""
     thresholds = global_thresholds(tensors, density)
-    return {"thresholds": thresholds, "majority": torch.sign(sum(over(tensors, partial(votes, thresholds=thresholds))))}
+    counted = over(tensors, partial(votes, thresholds=thresholds), additive=True)
+    return {"thresholds": thresholds, "majority": torch.sign(sum(counted))}
 
 
 def large(taus, thresholds):

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from ..adapters import read_adapter
 from ..benchmark import EIGHT, TASKS, load_pictures
 from ..benchmark.corruptions import load_corrupted
+from ..benchmark.language import GRADED, TEXT_EIGHT, load_examples
 from ..checkpoints import CheckpointError
 from ..models import DEVICE, PAPER_TOWERS, TEXT, build_clip
 from ..paths import ZOO
-from .store import dequantise, read_file, read_manifest, unpack_clip
+from ..texts import encode
+from .store import check_file, dequantise, read_file, read_manifest, unpack_clip
 
-SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS}
+SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS, "text-8": TEXT_EIGHT}
+MODELS = {"text-8": "text-small"}       # the model of a suite, where it is not "main"
 JOINT = ("mtl", "pcgrad")       # models trained on the eight tasks together: plainly, and with gradient surgery
 
 
@@ -56,18 +60,36 @@ class Suite:
         return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)}, joint={})
 
 
+@dataclass(frozen=True)
+class TextSuite(Suite):
+    """A suite whose tasks ask in words: base and experts are T5s, the latter LoRA adapters; there are no heads."""
+
+    source: str = ""              # of network and tokenizer, see `texts`; empty: `model`
+    longest: int = 2              # tokens of an answer, its end included
+    graded: tuple = GRADED        # tasks whose answers are numbers
+
+    def examples(self, task, split, count=None):
+        """(questions, answers) of one task's split, texts: all, or the first `count`."""
+        return tuple(texts[:count] for texts in load_examples(task, split))
+
+    def questions(self, task, split):
+        """Token ids (int64 N x longest) of one task's questions, without their answers."""
+        return encode(self.source or self.model, self.examples(task, split)[0])
+
+
 def zoo_folder(model):
     """Folder of one tower's files: below the folder that MERGELIB_ZOO names if it is there, else `data/zoo/<model>`."""
     own = Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
     return own if own.exists() else ZOO / model
 
 
-def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
+def load_suite(name="sketch-8", model=None, seed=0, folder=None, device=None):
     """Read base, experts and heads of a suite; every file is checked against the manifest.
 
-    `name`: one of `SUITES`, or how many tasks it has (8 or 20); `model`: a tower; `seed`: of fine-tuning; `folder`: of the
-    files, default `zoo_folder(model)`; `device`: where the tensors go, and with them all computing (default: what
-    MERGELIB_DEVICE says, else the CPU). With one of the papers' towers as `model` see `clip.load_clip_suite`.
+    `name`: one of `SUITES`, or how many tasks it has (8 or 20); `model`: an image tower (default "main") or, for "text-8", one
+    of `texts.TEXT_MODELS`; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`; `device`: where the
+    tensors go, and with them all computing (default: what MERGELIB_DEVICE says, else the CPU). With one of the papers' towers
+    as `model` see `clip.load_clip_suite`.
     A tower whose manifest says that it is not shipped gives a suite without weights, good for reading what was measured on it.
     Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
     """
@@ -80,6 +102,7 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
         return load_clip_suite(name, model, device)
     if name not in SUITES:
         raise ValueError(f"There is no suite {name!r}. Known suites: {', '.join(SUITES)}.")
+    model = model or MODELS.get(name, "main")
     folder = zoo_folder(model) if folder is None else Path(folder)
     manifest = read_manifest(folder)
     wanted = [f"{task}-s{seed}" for task in SUITES[name]]
@@ -91,8 +114,14 @@ def load_suite(name="sketch-8", model="main", seed=0, folder=None, device=None):
     joint = {kind: manifest["experts"].get(f"{kind}-s{seed}") for kind in JOINT if name == "sketch-8"}
     joint = {kind: entry for kind, entry in joint.items() if entry is not None}
     if not manifest.get("shipped", True):
-        return Suite(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
+        kind = TextSuite if name == "text-8" else Suite
+        return kind(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
     read = partial(read_file, folder, device=device or DEVICE)
+    if name == "text-8":
+        base = {key: tensor.float() for key, tensor in read(manifest["base"]).items()}
+        files = [check_file(folder, manifest["experts"][expert]) for expert in wanted]
+        return TextSuite(name, model, seed, base, {task: read_adapter(file.parent, base)
+                                                   for task, file in zip(SUITES[name], files)}, {}, digest)
     visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read(manifest["base"]).items()
               if key.startswith("visual.")}
     experts = {task: dequantise(visual, read(manifest["experts"][expert])) for task, expert in zip(SUITES[name], wanted)}

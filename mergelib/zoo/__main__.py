@@ -4,11 +4,13 @@ import argparse
 import time
 from pathlib import Path
 
-from ..experiments import regime_table, regime_verdict
+from ..experiments import regime_table, regime_verdict, text_verdict
 from ..ledger import Ledger
 from ..models import TOWERS
 from ..paths import CACHE, ROOT, ZOO
+from ..texts import TEXT_MODELS
 from . import load_suite
+from .language import make_language
 from .make import draw_everything, plan, train_base, train_experts
 from .store import read_manifest, write_manifest
 
@@ -22,7 +24,11 @@ def main():
                              "fine-tuning seeds of the eight, one model trained on the eight tasks together, one with PCGrad")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "zoo",
                         help="folder to write to; the shipped zoo in data/zoo stays as it is unless named here")
+    parser.add_argument("--language", nargs="?", const="text-small", choices=TEXT_MODELS, help="train a language model and its "
+                        "experts instead (default: text-small), with `--also seeds` two more seeds of each")
     options = parser.parse_args()
+    if options.language:
+        return train_language(options)
     start, folder, work = time.monotonic(), options.out / options.tower, CACHE / "training" / options.tower
     models = plan(options.also)
     draw_everything({task for tasks, _ in models.values() for task in tasks})
@@ -32,6 +38,17 @@ def main():
     table = regime_table(load_suite("sketch-8", options.tower, folder=folder), ledger=Ledger(folder / "results"))
     write_manifest(folder, {**read_manifest(folder), "regime": table.round(4).to_dict("index")})
     print(table.round(3).to_string(), regime_verdict(table).to_string(index=False), sep="\n\n")
+    if options.out != ZOO:
+        print(f"\nTo use it instead of the shipped one, set MERGELIB_ZOO={options.out}")
+
+
+def train_language(options):
+    """Pre-train, fine-tune, store, report: for the tasks that ask in words."""
+    model, folder = options.language, options.out / options.language
+    make_language(model, folder, CACHE / "training" / model, ("seeds",) if "seeds" in options.also else ())
+    table = regime_table(load_suite("text-8", model, folder=folder), ledger=Ledger(folder / "results"))
+    write_manifest(folder, {**read_manifest(folder), "regime": table.round(4).to_dict("index")})
+    print(table.round(3).to_string(), text_verdict(table).to_string(index=False), sep="\n\n")
     if options.out != ZOO:
         print(f"\nTo use it instead of the shipped one, set MERGELIB_ZOO={options.out}")
 

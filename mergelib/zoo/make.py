@@ -37,13 +37,8 @@ def _draw(job):
 
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
-    try:
-        if _is_there(folder, read_manifest(folder)["base"], PRETRAIN):
-            return
-    except ValueError:
-        pass
-    for stale in work.glob("*-s*.pt"):      # half-trained experts of an earlier base
-        stale.unlink()
+    if base_is_there(folder, work, PRETRAIN):
+        return
     start = time.monotonic()
     clip = pretrain(tower, PRETRAIN, work)
     base = pack_clip(clip.state_dict(), caption_tokens())
@@ -51,18 +46,30 @@ def train_base(tower, folder, work):
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
-        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), **_spent(start)),
+        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), **spent(start)),
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 
-def train_experts(tower, models, folder, work):
-    """Fine-tune and store the models of a `plan` that are not there already, one per core at a time."""
+def train_experts(tower, models, folder, work, train=None):
+    """Fine-tune and store the models of a `plan` that are not there already, one per core at a time; `train`: who does it."""
     manifest = read_manifest(folder)
     missing = [(name, *how) for name, how in models.items()
                if not _is_there(folder, manifest["experts"].get(name, {}), how[1])]
-    for i, entry in progress(run_all(_train_expert, missing, tower, folder, work), "fine-tuning", total=len(missing)):
+    for i, entry in progress(run_all(train or _train_expert, missing, tower, folder, work), "fine-tuning", total=len(missing)):
         manifest["experts"][missing[i][0]] = entry
         write_manifest(folder, manifest)
+
+
+def base_is_there(folder, work, recipe):
+    """Whether a zoo has a base made by this recipe; if not, half-trained experts of an earlier one are removed."""
+    try:
+        if _is_there(folder, read_manifest(folder)["base"], recipe):
+            return True
+    except ValueError:
+        pass
+    for stale in work.glob("*-s*.pt"):
+        stale.unlink()
+    return False
 
 
 def _is_there(folder, entry, recipe):
@@ -77,10 +84,10 @@ def _train_expert(tower, folder, work, job):
     base = {key: tensor.clone() for key, tensor in clip.visual.state_dict().items()}
     surgery = name.startswith("pcgrad")
     expert = finetune(clip.visual.to(DEVICE), heads, tasks, recipe, work / f"{name}.pt", surgery).state_dict()
-    return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), **_spent(start))
+    return write_file(folder, name, quantise(base, expert), recipe=asdict(recipe), **spent(start))
 
 
-def _spent(start):
+def spent(start):
     """How long a training took, and on what."""
     machine = torch.cuda.get_device_name(DEVICE) if torch.device(DEVICE).type == "cuda" else DEVICE
     return {"seconds": round(time.monotonic() - start), "machine": machine}

@@ -88,7 +88,12 @@ def write_manifest(folder, manifest):
 
 
 def read_file(folder, entry, device="cpu"):
-    """The tensors of one file of the zoo, on a device, after its checksum has been compared with the manifest's.
+    """The tensors of one file of the zoo, on a device; `entry`, errors: see `check_file`."""
+    return {name: tensor.to(device) for name, tensor in read_state(check_file(folder, entry)).items()}
+
+
+def check_file(folder, entry):
+    """The path of one file of the zoo, after its checksum has been compared with the manifest's.
 
     `entry`: {"file", "sha256", ...}. Raises CheckpointError that names the file and the repair.
     """
@@ -99,16 +104,17 @@ def read_file(folder, entry, device="cpu"):
     if found != entry["sha256"]:
         raise CheckpointError(f"{file} is damaged: its SHA-256 begins {found[:12]}, the manifest says "
                               f"{entry['sha256'][:12]} ({file.stat().st_size} bytes). {_repair(folder)}")
-    return {name: tensor.to(device) for name, tensor in read_state(file).items()}
+    return file
 
 
 def write_file(folder, name, tensors, **facts):
     """Write one file of the zoo; returns its manifest entry with the given facts."""
     file = folder / f"{name}.safetensors"
     write_state(file, tensors)
-    return {"file": file.name, "sha256": checksum(file), "bytes": file.stat().st_size, **facts}
+    return {"file": f"{name}.safetensors", "sha256": checksum(file), "bytes": file.stat().st_size, **facts}
 
 
 def _repair(folder):
     """What a person can do about a damaged zoo."""
-    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo TOWER={folder.name}` (hours)."
+    which = "LANGUAGE" if folder.name.startswith("text-") else "TOWER"
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo {which}={folder.name}` (hours)."
