@@ -50,7 +50,7 @@ def rows():
     for tasks in (2, 4, 16, 20):
         for preset in ("exact", "code"):
             yield DOGE | {"tasks": tasks, "preset": preset, "workers": 2}
-    language = {"model": "Llama 1.1B", "tasks": 3, "runs": 2}
+    language = {"model": "Llama 1.1B", "tasks": 3}
     for name, options, peer, theirs in (
             ("task-arithmetic", {}, "task_arithmetic", {"weight": 0.3}),
             ("ties", {}, "ties", {"weight": 0.3, "density": 0.2}),
