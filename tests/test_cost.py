@@ -47,3 +47,13 @@ def test_both_models_are_run_in_turn_on_the_same_pictures(tiny_suite, monkeypatc
     monkeypatch.setattr(cost, "logits", logits)
     assert cost._ratio(tiny_suite, "surgery", "digits", 10) > 0
     assert pictures == {("digits", (10, 32, 32, 3))} and models == models[:2] * cost.REPEATS and len(set(models)) == 2
+
+
+def test_memory_of_merges_is_that_above_idle_interpreters(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks").mkdir()
+    rows = ("package,method,preset,workers,memory", "nothing,,,1,300", "nothing,,,2,900", "mergelib,doge-ta,exact,2,1500",
+            "mergekit,ties,,1,800")
+    (tmp_path / "benchmarks" / "merging.csv").write_text("\n".join(rows))
+    monkeypatch.setattr(cost, "ROOT", tmp_path)
+    found = ex.merging_costs()
+    assert found["memory"].tolist() == [600, 500] and found["label"].tolist() == ["DOGE TA (exact)", "mergekit"]

@@ -1,10 +1,11 @@
 """How do the figures of notebook 13 look? Time and memory of a merge, beside published values, other packages and the floor."""
 
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
 from ..style import PALETTE, STYLE
 from .base import new_figure
 
-OTHERS = {"mergelib": (PALETTE[0], "D"), "mergekit": (PALETTE[1], "s"), "fusion-bench": (PALETTE[2], "^"),
-          "read and write once": ("0.3", "|"), "published": ("0.3", "o")}
+OTHERS = {"mergelib": (PALETTE[0], "D"), "mergekit": (PALETTE[1], "s"), "published": ("0.3", "o")}
 
 
 def cost(table, row):
@@ -17,6 +18,7 @@ def cost(table, row):
             axis.plot(part[quantity], [rows.index(value) for value in part[row]], linestyle="", color=colour, marker=marker,
                       markersize=8, markerfacecolor="none" if label == "published" else colour, label=label)
         axis.set(xscale="log", xlabel=name)
+        _plain_ticks(axis.xaxis)
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].set(ylabel=row, ylim=(len(rows) - 0.5, -0.5))
     axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -32,5 +34,14 @@ def growth(panels):
             axis.plot(part["x"], part["seconds"], color=colour, marker=marker, label=label)
             axis.plot(part["x"], part["x"] * (part["seconds"] / part["x"]).iloc[0], color=colour, linestyle="--", linewidth=0.7)
         axis.set(xscale="log", yscale="log", xlabel=name, ylabel="time (s)")
+        _plain_ticks(axis.xaxis)
+        _plain_ticks(axis.yaxis)
     axes[0].legend(fontsize=7)
     return figure
+
+
+def _plain_ticks(axis):
+    """Ticks at 1, 2, 5, 10, ... written out, on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
