@@ -4,9 +4,10 @@
 
 merges random checkpoints of true shapes (`checkpoints.py`, 25 GB in build/benchmarks), each merge in a process of its own,
 and writes benchmarks/merging.csv: seconds from the first read to the last byte written (smallest and median), and the most
-memory in MB, its own and with pages of files. What was measured on this machine is kept (`--again` drops it), so it can be
-interrupted. `--peers`: the Python of an environment with fusion-bench and mergekit, made as tests/peers/README.md says;
-without it they are left out. `--only` takes a part of a row's name. Let nothing else run meanwhile.
+memory in MB, its own and with pages of files. What was measured on this machine is not measured again (unless `--again`
+says so), so it can be interrupted. `--peers`: the Python of an environment with fusion-bench and mergekit, made as
+tests/peers/README.md says; without it their rows stay as they are. `--only` takes a part of a row's name. Let nothing else
+run meanwhile.
 """
 
 import argparse
@@ -69,9 +70,9 @@ DEFAULTS = {"model": "one layer", "tasks": 8, "method": "", "preset": None, "opt
 def main():
     """Measure every row that is not in the table yet, then print it all."""
     asked = parse()
-    found = pd.read_csv(TABLE, keep_default_na=False).to_dict("records") if TABLE.exists() and not asked.again else []
+    found = pd.read_csv(TABLE, keep_default_na=False).to_dict("records") if TABLE.exists() else []
     here = {"machine": machine(), "torch": torch.__version__}
-    known = {row["name"] for row in found if row["machine"] == here["machine"]}
+    known = {row["name"] for row in found if row["machine"] == here["machine"] and not asked.again}
     for row in map(DEFAULTS.__or__, rows()):
         row["name"] = " ".join(str(row[key]) for key in ("model", "tasks", "package", "method", "preset", "workers"))
         if row["name"] in known or asked.only not in row["name"] or not python_of(row["package"], asked.peers):
@@ -156,7 +157,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", help="Python with fusion-bench and mergekit")
     parser.add_argument("--only", default="", help="a part of the names of the rows to be measured")
-    parser.add_argument("--again", action="store_true", help="drop what was measured before")
+    parser.add_argument("--again", action="store_true", help="measure also what was measured before")
     return parser.parse_args()
 
 
