@@ -165,6 +165,7 @@ def test_a_slider_moved_in_jupyterlab_brings_the_new_accuracy(lab):
         page.set_default_timeout(1000 * PATIENCE)
         expect.set_options(timeout=1000 * PATIENCE)
         page.goto(lab)
+        expect(page.get_by_role("button", name="| Idle")).to_be_visible()      # a cell run before there is a kernel is lost
         page.locator(".jp-CodeCell .cm-content").click()
         page.keyboard.press("Shift+Enter")
         said, picture = page.locator(".widget-html-content b"), page.get_by_alt_text("Accuracy (%)")
