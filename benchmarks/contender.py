@@ -42,6 +42,25 @@ def mergelib(job):
         return time.perf_counter() - start
 
 
+def mergelib_gpu(job):
+    """`mergelib.merge` on a GPU: from disk to its memory, merged there, and to disk again."""
+    import mergelib as ml
+    from mergelib.checkpoints import read_state, write_state
+    tiny = {"w": torch.randn(64, 64, device="cuda")}
+    ml.merge("doge-ta", tiny, {"a": {"w": tiny["w"] + 1}, "b": {"w": tiny["w"] - 1}}, preset="exact", keys="")  # libraries load
+    start = time.perf_counter()
+    base, *experts = ({name: tensor.cuda() for name, tensor in read_state(Path(path) / "model.safetensors").items()}
+                      for path in (job["base"], *job["experts"]))
+    merged = ml.merge(job["method"], base, dict(zip(job["experts"], experts)), preset=job["preset"], **job["options"])
+    torch.cuda.synchronize()
+    between = time.perf_counter()
+    Path(job["out"]).mkdir()
+    write_state(Path(job["out"]) / "model.safetensors", {name: tensor.cpu() for name, tensor in merged.items()})
+    print(f"to merge {between - start:.2f} s, to write {time.perf_counter() - between:.2f} s; "
+          f"most memory of the GPU {torch.cuda.max_memory_allocated() / 1e6:.0f} MB")
+    return time.perf_counter() - start
+
+
 def mergekit(job):
     """`mergekit.merge.run_merge`, what the command mergekit-yaml calls."""
     from mergekit.config import MergeConfiguration

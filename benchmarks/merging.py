@@ -62,6 +62,9 @@ def rows():
     yield DOGE | {"model": "Llama 1.1B", "tasks": 3, "preset": "exact", "options": {"keys": LAYERS}, "workers": 2}
     for model in ("ViT-B/32", "ViT-L/14"):
         yield DOGE | {"model": model, "preset": "code", "workers": 2}
+    for model in ("ViT-B/32", "ViT-L/14") if torch.cuda.is_available() else ():
+        for preset in ("exact", "code"):
+            yield DOGE | {"package": "mergelib_gpu", "model": model, "preset": preset, "runs": 3}
 
 
 DEFAULTS = {"model": "one layer", "tasks": 8, "method": "", "preset": None, "options": {}, "workers": 1, "runs": 1}
@@ -146,10 +149,11 @@ def python_of(package, peers):
 
 
 def machine():
-    """The processor in words."""
+    """The processor in words, and the GPU if there is one."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{model}, {len(os.sched_getaffinity(0))} cores{gpu}"
 
 
 def parse():

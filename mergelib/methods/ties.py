@@ -72,7 +72,7 @@ def ties_first_pass(tensors, density=0.2):
 
 def large(taus, thresholds):
     """Which entries (T x shape) are at least as large as their expert's threshold (T)."""
-    return taus.abs() >= thresholds.reshape(-1, *[1] * (taus.dim() - 1))
+    return taus.abs() >= thresholds.to(taus.device).reshape(-1, *[1] * (taus.dim() - 1))
 
 
 def trim(taus, thresholds):

@@ -23,7 +23,7 @@ from .store import read_file, read_manifest, write_file, write_manifest
 PRETRAIN_TEXT = Recipe(steps=12000, batch=64, lr=2e-3, weight_decay=0.01)
 FINETUNE_TEXT = Recipe(steps=600, batch=32, lr=6e-4, weight_decay=0.0)
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q", "v"], "task_type": "SEQ_2_SEQ_LM"}
-TOGETHER = 16           # pairs of a pre-training batch that are padded to one length
+TOGETHER = 16 if DEVICE == "cpu" else 64        # pairs of a pre-training batch that are padded to one length
 QUERIES, EMBEDDINGS = 1 / 6, 3.0        # rates of what one rate does not fit: T5's attention is not scaled, its words are large
 
 
