@@ -1,64 +1,31 @@
 """Do language suites work as suites of pictures do? Answers, scores and merges on a T5 of one layer and adapters at random."""
 
 import math
-import random
 import re
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from conftest import Questions
 from scipy.stats import spearmanr
 
 import mergelib as ml
 from mergelib import answers, texts
-from mergelib.adapt import coefficients
-from mergelib.adapters import Adapter
 from mergelib.answers import as_numbers, rank_correlation, rho_interval
-from mergelib.benchmark.language import ANSWERS, TASKS
-from mergelib.benchmark.language.templates import TARGET
+from mergelib.benchmark.language import ANSWERS
 from mergelib.evaluate import pack_hits
 from mergelib.experiments import Job, accuracy_table, measure
 from mergelib.ledger import Ledger
 from mergelib.methods.linear import ENCODER_MATRICES
 from mergelib.texts import END, PAD, answer_entropy, answer_logits, encode, generate, questions, token_entropy, with_weights
-from mergelib.zoo import TextSuite
 
-CONFIG = dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2)
 NAMES = ("inference", "similarity", "sentiment")
 
 
-class Small(TextSuite):
-    """A suite of thirty questions a task."""
-
-    def examples(self, task, split, count=None):
-        rng = random.Random(f"{task} {split}")
-        pairs = [TASKS[task](rng) for _ in range(30)][:count]
-        return tuple(TARGET[task].format(**fields) for fields, _ in pairs), tuple(answer for _, answer in pairs)
-
-
-def adapters(base, tasks, rank=2, untouched=None):
-    """An adapter of queries and values for each task, at random; `untouched`: pattern of a matrix that is hardly changed."""
-    draw, experts = torch.Generator().manual_seed(1), {}
-    for task in tasks:
-        names = [name for name in base if name.endswith(("Attention.q.weight", "Attention.v.weight"))]
-        pairs = {name: (f"{name}A", f"{name}B") for name in names}
-        weights = {}
-        for name, (a, b) in pairs.items():
-            size = 1e-5 if untouched and untouched in name else 0.3
-            weights[a], weights[b] = torch.randn(rank, 16, generator=draw), size * torch.randn(16, rank, generator=draw)
-        experts[task] = Adapter(base, weights, pairs, 2.0, False)
-    return experts
-
-
 @pytest.fixture
-def suite(monkeypatch, tmp_path):
-    monkeypatch.setitem(texts.TEXT_MODELS, "tiny", CONFIG)
-    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
-    texts.text_network.cache_clear()
-    base = {name: weight.detach() for name, weight in texts.build_t5("tiny").named_parameters()}
-    yield Small("tiny", "tiny", 0, base, adapters(base, NAMES), {}, "0123abcd")
-    texts.text_network.cache_clear()
+def suite(text_suite):
+    return text_suite
 
 
 def own_network(suite, state):
@@ -174,8 +141,8 @@ def test_what_learns_on_test_inputs_learns_on_questions(suite, method, options, 
 
 
 def test_questions_are_learned_from_without_their_answers(suite, monkeypatch):
-    inside = Small.examples
-    monkeypatch.setattr(Small, "examples", lambda self, *where: (inside(self, *where)[0], None))
+    inside = Questions.examples
+    monkeypatch.setattr(Questions, "examples", lambda self, *where: (inside(self, *where)[0], None))
     ml.merge("adamerging", suite.base, suite.experts, suite=suite, steps=1, batch=4)
 
 
