@@ -182,6 +182,15 @@ def test_entropy_of_the_first_token_by_hand(suite):
     assert found.item() == pytest.approx(-(p * p.log()).sum().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("answer", ["generated", "first"])
+def test_tasks_that_go_through_together_count_one_by_one(suite, answer):
+    drawn = {task: encode("tiny", suite.examples(task, "test", 3 + i)[0]) for i, task in enumerate(NAMES)}
+    entropy = partial(answer_entropy, answer, 2, "tiny", suite.base)
+    alone = [entropy({task: ids}, {}).item() for task, ids in drawn.items()]
+    assert len({ids.shape for ids in drawn.values()}) == 3
+    assert entropy(drawn, {}).item() == pytest.approx(sum(alone), rel=1e-5)       # fp32 sums of another length
+
+
 def test_padding_counts_in_no_entropy():
     logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
     tokens = torch.tensor([[4, END, PAD], [4, 5, END]])
