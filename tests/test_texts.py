@@ -12,10 +12,10 @@ from scipy.stats import spearmanr
 
 import mergelib as ml
 from mergelib import answers, texts
-from mergelib.answers import as_numbers, rank_correlation, rho_interval
+from mergelib.answers import as_numbers, rank_correlation, rank_shares, rho_interval
 from mergelib.benchmark.language import ANSWERS
 from mergelib.evaluate import pack_hits
-from mergelib.experiments import Job, accuracy_table, measure
+from mergelib.experiments import Job, accuracy_table, averages, measure
 from mergelib.ledger import Ledger
 from mergelib.methods.linear import ENCODER_MATRICES
 from mergelib.texts import END, PAD, answer_entropy, answer_logits, encode, generate, questions, token_entropy, with_weights
@@ -98,6 +98,18 @@ def test_numbers_and_their_correlation():
     low, high = rho_interval(0.5, 103)
     assert (math.atanh(high) - math.atanh(low)) / 2 == pytest.approx(1.96 * 0.10296, rel=1e-3)
     assert -1 <= rho_interval(1.0, 4)[0] < rho_interval(1.0, 4)[1] <= 1
+
+
+def test_what_answers_contribute_to_a_rank_correlation():
+    wanted, noise = np.random.default_rng(0).integers(11, size=400) / 2, np.random.default_rng(1)
+    found = np.clip(wanted + noise.integers(-3, 4, size=400) / 2, 0, 5)
+    shares, rho = rank_shares(found, wanted), spearmanr(found, wanted).statistic
+    assert shares.mean() == pytest.approx(rho)
+    without = [spearmanr(np.delete(found, i), np.delete(wanted, i)).statistic for i in (0, 17)]
+    assert shares[0] - shares[17] == pytest.approx(399 * (without[1] - without[0]))
+    drawn = [spearmanr(found[rows], wanted[rows]).statistic for rows in noise.integers(400, size=(1000, 400))]
+    assert shares.std() / 20 == pytest.approx(np.std(drawn), rel=0.1)       # 1000 draws know a spread to 2 %
+    assert rank_shares(np.ones(9), np.arange(9)).tolist() == [0.0] * 9      # who says the same always
 
 
 def test_loss_and_entropy_are_those_of_transformers(suite):
@@ -225,6 +237,8 @@ def test_rows_have_each_task_s_own_metric(suite, tmp_path, one_process):
     assert list(wide.columns) == [*NAMES, "Avg"] and wide.notna().all(axis=None)
     again = measure("test", suite, [Job("pretrained")], ledger=Ledger(tmp_path / "results"))
     assert len(again) == 9
+    averaged = averages(table).set_index("label")["accuracy"]
+    assert averaged.to_dict() == pytest.approx(wide["Avg"].to_dict(), abs=0.05)         # shares are kept with four digits
 
 
 def test_the_answers_of_every_task_are_one_word():
