@@ -84,7 +84,8 @@ def answer_rows(suite, **how):
 def _named(jobs, suite, **how):
     """The rows of jobs that have names of their own."""
     table = measure("language", suite, list(jobs.values()), **how)
-    return table.assign(label=[name for name in jobs for _ in range(len(table) // len(jobs))])
+    return table.assign(label=[name for name in jobs for _ in range(len(table) // len(jobs))],
+                        group=table["group"].replace("test pictures", "test questions"))
 
 
 def language_ablation(suite, **how):
