@@ -10,18 +10,20 @@ from .texts import BATCH, answer_logits, answer_loss, decode, encode, generate, 
 
 
 def measure_answers(model, suite, task, split):
-    """(numbers, hits) of one task: what `evaluate` says of it, and which answers are exactly right (booleans N).
+    """(numbers, hits) of one task: what `evaluate` says of it, and what each answer contributes to its score (N).
 
     `model`: a state dict, or a mapping from task to such. The metric is "spearman" for the suite's graded tasks, else
-    "accuracy"; loss is the cross-entropy of the right answers (nats per token), entropy that of the answers given.
+    "accuracy"; loss is the cross-entropy of the right answers (nats per token), entropy that of the answers given. Hits
+    say which answers are exactly right; for rho see `rank_shares`.
     """
     asked, wanted = suite.examples(task, split)
     found, loss, entropy = answer(model.get(task, model), suite, asked, wanted)
-    hits = np.array([text == right for text, right in zip(found, wanted)])
     if task in suite.graded:
-        rho = rank_correlation(as_numbers(found), as_numbers(wanted))
+        found, wanted = as_numbers(found), as_numbers(wanted)
+        rho, hits = rank_correlation(found, wanted), rank_shares(found, wanted)
         numbers = {"spearman": rho, **dict(zip(("low", "high"), rho_interval(rho, len(wanted))))}
     else:
+        hits = np.array([text == right for text, right in zip(found, wanted)])
         numbers = {"accuracy": float(hits.mean()), **dict(zip(("low", "high"), wilson(int(hits.sum()), len(hits))))}
     return {**numbers, "n": len(wanted), "loss": loss, "entropy": entropy}, hits
 
@@ -55,6 +57,16 @@ def as_numbers(texts):
 def rank_correlation(found, wanted):
     """Spearman's rho; 0 where one side is constant and says nothing."""
     return 0.0 if np.ptp(found) == 0 or np.ptp(wanted) == 0 else float(spearmanr(found, wanted).statistic)
+
+
+def rank_shares(found, wanted):
+    """What each of N answers contributes to Spearman's rho: numbers with mean rho and the jackknife's spread.
+
+    Zeros and ones are the same for an accuracy, so that averages and gaps treat both alike.
+    """
+    _, first, which = np.unique([found, wanted], axis=1, return_index=True, return_inverse=True)       # equal pairs count alike
+    without = np.array([rank_correlation(np.delete(found, i), np.delete(wanted, i)) for i in first])[which.ravel()]
+    return rank_correlation(found, wanted) + (len(found) - 1) * (without.mean() - without)
 
 
 def rho_interval(rho, n):

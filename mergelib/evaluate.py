@@ -37,16 +37,20 @@ def _measure_pictures(model, suite, task, split):
 
 
 def pack_hits(right):
-    """A vector of booleans as text, a bit each (base64)."""
-    return base64.b64encode(np.packbits(right)).decode()
+    """A vector as text (base64): booleans a bit each, numbers (what each answer contributes to a rank correlation) 16 bits."""
+    right = np.asarray(right)
+    return base64.b64encode(np.packbits(right) if right.dtype == bool else right.astype("<f2").tobytes()).decode()
 
 
 def unpack_hits(text, count):
-    """The `count` booleans that `pack_hits` turned into text; ValueError if the text holds fewer."""
+    """The `count` booleans or numbers that `pack_hits` turned into text; ValueError if the text holds fewer."""
     if 6 * len(text) < count:
         raise ValueError(f"Which of {count} pictures were right was not kept for this measurement. Measure it again with "
                          f"recompute=True.")
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(bool)
+    stored = base64.b64decode(text)
+    if len(stored) == 2 * count:
+        return np.frombuffer(stored, "<f2").astype(float)
+    return np.unpackbits(np.frombuffer(stored, np.uint8), count=count).astype(bool)
 
 
 @torch.inference_mode()

@@ -55,3 +55,13 @@ LETTERS = {
 }
 STYLE |= {name: (PALETTE[colour] if isinstance(colour, int) else colour, f"${letters}$")
           for colour, names in LETTERS.items() for name, letters in names.items()}
+
+
+def style_of(label):
+    """Colour and marker of a method; a variant of a reading, "DOGE TA (code, no guard)", has those of the reading.
+
+    What has no style of its own has that of the method's first reading. KeyError for an unknown method.
+    """
+    name = label.partition(" (")[0]
+    known = [label, label.partition(",")[0] + ")", name, *(other for other in STYLE if other.startswith(f"{name} ("))]
+    return next((STYLE[other] for other in known if other in STYLE), None) or STYLE[label]

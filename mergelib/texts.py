@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
 from .benchmark.language.tokens import build_tokenizer, vocabulary
 from .methods.linear import one_of
@@ -126,17 +127,17 @@ def answer_entropy(answer, longest, source, fixed, drawn, weights):
 
     `weights` replace those of `fixed`, a whole state dict. `answer` "generated": of every token of each greedy answer,
     averaged over the questions; "first", as FusionBench does with T5: of one distribution, the first token's after a decoder
-    input of `END`, whose logits are averaged over the questions.
+    input of `END`, whose logits are averaged over the questions. The questions of all tasks go through the network together.
     """
     one_of("answer", answer, ("generated", "first"))
-    network, total = with_weights(source, {**fixed, **weights}), 0.0
-    for ids in drawn.values():
-        inputs = questions(ids, next(iter(fixed.values())).device)
-        if answer == "generated":
-            tokens = generate(network, inputs, longest)
-            total = total + token_entropy(answer_logits(network, inputs, tokens), tokens).mean()
-        else:
-            end = inputs["input_ids"].new_full((len(ids), 1), END)
-            log_p = network(**inputs, decoder_input_ids=end).logits[:, 0].mean(dim=0).log_softmax(dim=0)
-            total = total - (log_p.exp() * log_p).sum()
-    return total
+    network = with_weights(source, {**fixed, **weights})
+    asked = pad_sequence([torch.as_tensor(row) for ids in drawn.values() for row in ids], batch_first=True, padding_value=PAD)
+    inputs, sizes = questions(asked, next(iter(fixed.values())).device), [len(ids) for ids in drawn.values()]
+    if answer == "generated":
+        tokens = generate(network, inputs, longest)
+        each = token_entropy(answer_logits(network, inputs, tokens), tokens)
+        return sum(part.mean() for part in each.split(sizes))
+    end = inputs["input_ids"].new_full((len(asked), 1), END)
+    logits = network(**inputs, decoder_input_ids=end).logits[:, 0]
+    log_p = torch.stack([part.mean(dim=0) for part in logits.split(sizes)]).log_softmax(dim=1)
+    return -(log_p.exp() * log_p).sum()

@@ -3,6 +3,7 @@
 The tensors are named as open_clip names those of an image tower.
 """
 
+import random
 import zlib
 from importlib import import_module
 from itertools import count
@@ -14,13 +15,16 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mergelib import models
+from mergelib import models, texts
 from mergelib.adapt import coefficients
 from mergelib.adapt.gradients import trainable_tower
+from mergelib.adapters import Adapter
 from mergelib.benchmark import EIGHT, SPLITS
+from mergelib.benchmark.language import TASKS
+from mergelib.benchmark.language.templates import TARGET
 from mergelib.ledger import Ledger
 from mergelib.models import image_features, normalise_pixels
-from mergelib.zoo import Suite
+from mergelib.zoo import Suite, TextSuite
 
 SHAPES = {
     "class_embedding": (16,),
@@ -107,6 +111,42 @@ def losses(suite, state, task, count=None):
 def vectors(suite):
     """Task -> tensor -> task vector."""
     return {task: {name: expert[name] - suite.base[name] for name in expert} for task, expert in suite.experts.items()}
+
+
+# --- questions
+
+class Questions(TextSuite):
+    """A suite of thirty questions a task."""
+
+    def examples(self, task, split, count=None):
+        rng = random.Random(f"{task} {split}")
+        pairs = [TASKS[task](rng) for _ in range(30)][:count]
+        return tuple(TARGET[task].format(**fields) for fields, _ in pairs), tuple(answer for _, answer in pairs)
+
+
+def adapters(base, tasks, rank=2, untouched=None):
+    """An adapter of queries and values for each task, at random; `untouched`: pattern of a matrix that is hardly changed."""
+    draw, experts = torch.Generator().manual_seed(1), {}
+    for task in tasks:
+        names = [name for name in base if name.endswith(("Attention.q.weight", "Attention.v.weight"))]
+        pairs = {name: (f"{name}A", f"{name}B") for name in names}
+        weights = {}
+        for name, (a, b) in pairs.items():
+            size = 1e-5 if untouched and untouched in name else 0.3
+            weights[a], weights[b] = torch.randn(rank, 16, generator=draw), size * torch.randn(16, rank, generator=draw)
+        experts[task] = Adapter(base, weights, pairs, 2.0, False)
+    return experts
+
+
+@pytest.fixture
+def text_suite(monkeypatch, tmp_path):
+    monkeypatch.setitem(texts.TEXT_MODELS, "tiny",
+                        dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2))
+    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
+    texts.text_network.cache_clear()
+    base = {name: weight.detach() for name, weight in texts.build_t5("tiny").named_parameters()}
+    yield Questions("tiny", "tiny", 0, base, adapters(base, ("inference", "similarity", "sentiment")), {}, "0123abcd")
+    texts.text_network.cache_clear()
 
 
 # --- measurements

@@ -36,6 +36,8 @@ def test_scores_by_hand():
 def test_hits_come_back_from_text(count):
     right = np.random.default_rng(0).random(count) < 0.5
     assert np.array_equal(unpack_hits(pack_hits(right), count), right)
+    shares = np.random.default_rng(1).normal(size=count)
+    np.testing.assert_allclose(unpack_hits(pack_hits(shares), count), shares, rtol=1e-3, atol=1e-6)      # 11 binary digits
 
 
 # --- the whole measurement: a tower that gives a picture's mean colour times three weights

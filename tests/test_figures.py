@@ -14,7 +14,7 @@ from mergelib import METHODS, figures
 from mergelib.benchmark import load_task
 from mergelib.benchmark.corruptions import CORRUPTIONS
 from mergelib.experiments.measure import ROWS, label
-from mergelib.style import STYLE
+from mergelib.style import STYLE, style_of
 
 matplotlib.use("Agg")
 LABELS = [*ROWS.values(), *(label(name, preset) for name, spec in METHODS.items() for preset in spec.presets or [""])]
@@ -255,6 +255,14 @@ def test_the_corrupted_pictures_are_those_of_their_row_and_column(monkeypatch):
 def test_every_method_has_a_colour_and_a_marker_of_its_own():
     styles = [(to_hex(colour), marker) for colour, marker in map(STYLE.get, LABELS)]
     assert len(set(styles)) == len({marker for _, marker in styles}) == len(LABELS)       # colours are shared by relatives
+
+
+def test_a_variant_has_the_style_of_what_it_varies():
+    assert style_of("DOGE TA (code, no guard)") == style_of("DOGE TA (code)") == STYLE["DOGE TA (code)"]
+    assert style_of("Concrete TA (generated)") == STYLE["Concrete TA"]
+    assert style_of("AdaMerging (first)") == STYLE["AdaMerging (paper)"] != style_of("AdaMerging++ (first)")
+    with pytest.raises(KeyError, match="Another"):
+        style_of("Another (first)")
 
 
 def test_lines_are_drawn_in_the_house_style():

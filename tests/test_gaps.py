@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
+from mergelib.answers import rank_shares
 from mergelib.evaluate import pack_hits
 from mergelib.experiments import averages, averages_by, order_kept, paired_gaps
 
@@ -81,6 +83,26 @@ def test_pairing_narrows_the_interval():
     paired = gap(rows("ours", ours), rows("theirs", theirs))
     unpaired = gap(rows("ours", {task: np.roll(bits, 100) for task, bits in ours.items()}), rows("theirs", theirs))
     assert paired["low"] > 0 > unpaired["low"] and paired["gap"] == pytest.approx(unpaired["gap"])
+
+
+def graded(label, found, wanted):
+    """Ledger rows of one method's printed numbers."""
+    return [{"label": label, "metric": "spearman", "task": "similarity", "seed": "0", "count": len(found),
+             "hits": pack_hits(rank_shares(found, wanted))}]
+
+
+def test_where_answers_are_numbers_their_rank_correlation_counts():
+    rng, right = np.random.default_rng(0), answers(0.7, 0)
+    wanted = rng.integers(11, size=N) / 2
+    near, far = (np.clip(wanted + rng.integers(-step, step + 1, size=N) / 2, 0, 5) for step in (2, 5))
+    ours, theirs = (spearmanr(found, wanted).statistic for found in (near, far))
+    (mean,) = averages(pd.DataFrame(rows("ours", right) + graded("ours", near, wanted)))["accuracy"]
+    assert mean == pytest.approx(100 * (sum(bits.mean() for bits in right.values()) + ours) / 3, abs=0.01)     # 16 bits each
+    found = gap(graded("ours", near, wanted), graded("theirs", far, wanted))
+    assert found["gap"] == pytest.approx(100 * (ours - theirs), abs=0.02)
+    drawn = [spearmanr(near[rows], wanted[rows]).statistic - spearmanr(far[rows], wanted[rows]).statistic
+             for rows in rng.integers(N, size=(1000, N))]
+    assert [found["low"], found["high"]] == pytest.approx(100 * np.quantile(drawn, (0.025, 0.975)), abs=0.4)    # of a gap of 25
 
 
 def test_what_cannot_be_paired_is_refused():

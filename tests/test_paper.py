@@ -47,6 +47,11 @@ def test_printed_averages():
     assert published_average("doge_table5_unseen_vit_b32", "DOGE TA", "unseen") == 64.8
 
 
+def test_averages_are_known_of_accuracies_and_of_scores():
+    assert published_averages("doge_table3_flan_t5_base")["DOGE TA"] == 79.9
+    assert published_averages("doge_table1_vit_b32", "doge_table3_flan_t5_base")["DOGE TA"] == 80.7        # the first counts
+
+
 def test_an_average_that_is_not_one_is_refused_with_what_there_is():
     with pytest.raises(ValueError, match="has 0 averages of 'TA'.*'Task Arithmetic'"):
         published_average("doge_table1_vit_b32", "TA")

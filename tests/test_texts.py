@@ -1,64 +1,31 @@
 """Do language suites work as suites of pictures do? Answers, scores and merges on a T5 of one layer and adapters at random."""
 
 import math
-import random
 import re
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from conftest import Questions
 from scipy.stats import spearmanr
 
 import mergelib as ml
 from mergelib import answers, texts
-from mergelib.adapt import coefficients
-from mergelib.adapters import Adapter
-from mergelib.answers import as_numbers, rank_correlation, rho_interval
-from mergelib.benchmark.language import ANSWERS, TASKS
-from mergelib.benchmark.language.templates import TARGET
+from mergelib.answers import as_numbers, rank_correlation, rank_shares, rho_interval
+from mergelib.benchmark.language import ANSWERS
 from mergelib.evaluate import pack_hits
-from mergelib.experiments import Job, accuracy_table, measure
+from mergelib.experiments import Job, accuracy_table, averages, measure
 from mergelib.ledger import Ledger
 from mergelib.methods.linear import ENCODER_MATRICES
 from mergelib.texts import END, PAD, answer_entropy, answer_logits, encode, generate, questions, token_entropy, with_weights
-from mergelib.zoo import TextSuite
 
-CONFIG = dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2)
 NAMES = ("inference", "similarity", "sentiment")
 
 
-class Small(TextSuite):
-    """A suite of thirty questions a task."""
-
-    def examples(self, task, split, count=None):
-        rng = random.Random(f"{task} {split}")
-        pairs = [TASKS[task](rng) for _ in range(30)][:count]
-        return tuple(TARGET[task].format(**fields) for fields, _ in pairs), tuple(answer for _, answer in pairs)
-
-
-def adapters(base, tasks, rank=2, untouched=None):
-    """An adapter of queries and values for each task, at random; `untouched`: pattern of a matrix that is hardly changed."""
-    draw, experts = torch.Generator().manual_seed(1), {}
-    for task in tasks:
-        names = [name for name in base if name.endswith(("Attention.q.weight", "Attention.v.weight"))]
-        pairs = {name: (f"{name}A", f"{name}B") for name in names}
-        weights = {}
-        for name, (a, b) in pairs.items():
-            size = 1e-5 if untouched and untouched in name else 0.3
-            weights[a], weights[b] = torch.randn(rank, 16, generator=draw), size * torch.randn(16, rank, generator=draw)
-        experts[task] = Adapter(base, weights, pairs, 2.0, False)
-    return experts
-
-
 @pytest.fixture
-def suite(monkeypatch, tmp_path):
-    monkeypatch.setitem(texts.TEXT_MODELS, "tiny", CONFIG)
-    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
-    texts.text_network.cache_clear()
-    base = {name: weight.detach() for name, weight in texts.build_t5("tiny").named_parameters()}
-    yield Small("tiny", "tiny", 0, base, adapters(base, NAMES), {}, "0123abcd")
-    texts.text_network.cache_clear()
+def suite(text_suite):
+    return text_suite
 
 
 def own_network(suite, state):
@@ -133,6 +100,18 @@ def test_numbers_and_their_correlation():
     assert -1 <= rho_interval(1.0, 4)[0] < rho_interval(1.0, 4)[1] <= 1
 
 
+def test_what_answers_contribute_to_a_rank_correlation():
+    wanted, noise = np.random.default_rng(0).integers(11, size=400) / 2, np.random.default_rng(1)
+    found = np.clip(wanted + noise.integers(-3, 4, size=400) / 2, 0, 5)
+    shares, rho = rank_shares(found, wanted), spearmanr(found, wanted).statistic
+    assert shares.mean() == pytest.approx(rho)
+    without = [spearmanr(np.delete(found, i), np.delete(wanted, i)).statistic for i in (0, 17)]
+    assert shares[0] - shares[17] == pytest.approx(399 * (without[1] - without[0]))
+    drawn = [spearmanr(found[rows], wanted[rows]).statistic for rows in noise.integers(400, size=(1000, 400))]
+    assert shares.std() / 20 == pytest.approx(np.std(drawn), rel=0.1)       # 1000 draws know a spread to 2 %
+    assert rank_shares(np.ones(9), np.arange(9)).tolist() == [0.0] * 9      # who says the same always
+
+
 def test_loss_and_entropy_are_those_of_transformers(suite):
     asked, wanted = suite.examples("inference", "test")
     found, loss, entropy = answers.answer(suite.base, suite, asked, wanted)
@@ -174,8 +153,8 @@ def test_what_learns_on_test_inputs_learns_on_questions(suite, method, options, 
 
 
 def test_questions_are_learned_from_without_their_answers(suite, monkeypatch):
-    inside = Small.examples
-    monkeypatch.setattr(Small, "examples", lambda self, *where: (inside(self, *where)[0], None))
+    inside = Questions.examples
+    monkeypatch.setattr(Questions, "examples", lambda self, *where: (inside(self, *where)[0], None))
     ml.merge("adamerging", suite.base, suite.experts, suite=suite, steps=1, batch=4)
 
 
@@ -215,6 +194,15 @@ def test_entropy_of_the_first_token_by_hand(suite):
     assert found.item() == pytest.approx(-(p * p.log()).sum().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("answer", ["generated", "first"])
+def test_tasks_that_go_through_together_count_one_by_one(suite, answer):
+    drawn = {task: encode("tiny", suite.examples(task, "test", 3 + i)[0]) for i, task in enumerate(NAMES)}
+    entropy = partial(answer_entropy, answer, 2, "tiny", suite.base)
+    alone = [entropy({task: ids}, {}).item() for task, ids in drawn.items()]
+    assert len({ids.shape for ids in drawn.values()}) == 3
+    assert entropy(drawn, {}).item() == pytest.approx(sum(alone), rel=1e-5)       # fp32 sums of another length
+
+
 def test_padding_counts_in_no_entropy():
     logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
     tokens = torch.tensor([[4, END, PAD], [4, 5, END]])
@@ -249,6 +237,8 @@ def test_rows_have_each_task_s_own_metric(suite, tmp_path, one_process):
     assert list(wide.columns) == [*NAMES, "Avg"] and wide.notna().all(axis=None)
     again = measure("test", suite, [Job("pretrained")], ledger=Ledger(tmp_path / "results"))
     assert len(again) == 9
+    averaged = averages(table).set_index("label")["accuracy"]
+    assert averaged.to_dict() == pytest.approx(wide["Avg"].to_dict(), abs=0.05)         # shares are kept with four digits
 
 
 def test_the_answers_of_every_task_are_one_word():

@@ -15,7 +15,7 @@ from ..paths import CACHE
 from ..texts import answer_entropy, is_text
 from ..training import Recipe, constant, fit
 
-PICTURES = 128      # at most so many go through the tower together, however many tasks there are
+PICTURES = 128      # at most so many go through the network together, however many tasks there are
 EVERY = 10          # steps from one look at the coefficients to the next
 
 
@@ -57,16 +57,17 @@ def learn(model, loss_of, recipe, identity, title):
 def entropies(base, tasks, suite, batch, split, answer="generated"):
     """A function of a random generator that draws `batch` unlabelled pictures per task and gives losses for `summed_loss`.
 
-    Each is the entropy of a few tasks, at most `PICTURES` pictures together, or of one task's questions. Raises ValueError for
-    another network's base.
+    Each is the entropy of a few tasks, at most `PICTURES` pictures or questions together; of the papers' language models, which
+    are large, of one task. Raises ValueError for another network's base.
     """
     _check(base, tasks, suite)
     fixed = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in base.items()}
+    group = max(1, PICTURES // batch)
     if is_text(suite):
-        pools, group = {task: suite.questions(task, split) for task in tasks}, 1
+        pools, group = {task: suite.questions(task, split) for task in tasks}, 1 if suite.source else group
         loss = partial(answer_entropy, answer, suite.longest, suite.source or suite.model, fixed)
     else:
-        pools, group = {task: suite.pictures(task, split)[0] for task in tasks}, max(1, PICTURES // batch)
+        pools = {task: suite.pictures(task, split)[0] for task in tasks}
         loss = partial(entropy, fixed, suite)
 
     def losses_of(rng):

@@ -18,13 +18,23 @@ from .ablation import (
 from .cost import inference_ratios, merging_costs, models_kept
 from .gaps import averages, averages_by, order_kept, paired_gaps
 from .golden import golden_report, models_measured, seconds_per_model
+from .language import answer_rows, etas_like, language_ablation, language_rows, language_selection
 from .learning import HEATS, PATHS, coefficients, entropy_and_loss
 from .measure import Job, accuracy_table, measure, reference_rows, spot_check
-from .regime import regime_of, regime_table, regime_verdict, text_verdict
+from .regime import off_format, regime_of, regime_table, regime_verdict, text_chance, text_verdict
 from .robustness import FOUR, adapted, by_condition, robustness
 from .scaling import by_task_count, learned_task_count, lower_start, task_count, task_subsets
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
-from .solver import budget_averages, damping_sweep, solver_budget, solver_counts, solver_losses, step_lengths, taylor_check
+from .solver import (
+    budget_averages,
+    damping_sweep,
+    solver_budget,
+    solver_counts,
+    solver_losses,
+    step_lengths,
+    taken_apart,
+    taylor_check,
+)
 from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, wide_selection
 from .trust import corners, exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
 from .unseen import UNSEEN, seen_and_unseen, unseen_rows
@@ -38,14 +48,16 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["ablation", "accuracy_table", "adapted", "averages", "averages_by", "budget_averages", "built_rows", "by_condition",
-           "by_task_count", "changed", "changed_anew", "chosen_etas", "chosen_jobs", "chosen_rows", "coefficients",
-           "conflict_losses", "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE", "entropy_and_loss",
-           "eta_rows", "exemplar_rows", "explained", "form_rows", "FOUR", "golden_report", "gradient_rows", "HEATS",
-           "inference_ratios", "Job", "lambda_rows", "lambda_sweep", "landscapes", "layer_sensitivity", "learned_rows",
+__all__ = ["ablation", "accuracy_table", "adapted", "answer_rows", "averages", "averages_by", "budget_averages", "built_rows",
+           "by_condition", "by_task_count", "changed", "changed_anew", "chosen_etas", "chosen_jobs", "chosen_rows",
+           "coefficients", "conflict_losses", "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE",
+           "entropy_and_loss", "eta_rows", "etas_like", "exemplar_rows", "explained", "form_rows", "FOUR", "golden_report",
+           "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep", "landscapes",
+           "language_ablation", "language_rows", "language_selection", "layer_sensitivity", "learned_rows",
            "learned_task_count", "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "merging_costs",
-           "models_kept", "models_measured", "order_kept", "other_rows", "paired_gaps", "PATHS", "per_task_rows",
+           "models_kept", "models_measured", "off_format", "order_kept", "other_rows", "paired_gaps", "PATHS", "per_task_rows",
            "printed_ablation", "rank_rows", "rank_table", "ratio_rows", "reference_rows", "regime_of", "regime_table",
            "regime_verdict", "robustness", "seconds_per_model", "seen_and_unseen", "selection", "setting", "solver_budget",
-           "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "task_cosines",
-           "task_count", "task_subsets", "taylor_check", "text_verdict", "UNSEEN", "unseen_rows", "wide_selection"]
+           "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "taken_apart",
+           "task_cosines", "task_count", "task_subsets", "taylor_check", "text_chance", "text_verdict", "UNSEEN",
+           "unseen_rows", "wide_selection"]

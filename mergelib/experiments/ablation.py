@@ -19,11 +19,8 @@ LAMS = LAMBDAS[1:11]
 PRINTED = tuple(round(0.01 * i, 2) for i in range(1, 10))       # the rebuttal's values of eta
 RANK_RATIOS = (0.02, 0.05, 0.1, 1 / 6, 0.2, 0.3, 0.5, 0.7, 0.9)
 DIRECTIONS = ("orthogonal", "along")
-WITHOUT = {                 # what is left out: the option that is chosen anew, its values, and what is fixed
-    "nothing": ("eta", ETAS, {}),
-    "shared subspace": ("eta", ETAS, {"direction": "free"}),
-    "task-aware lambda": ("eta", LAMS, {"uniform": True}),
-}
+READINGS = {"code": ("code", {}), "exact": ("exact", {})}           # preset and options
+WITHOUT = {"nothing": {}, "shared subspace": {"direction": "free"}, "task-aware lambda": {"uniform": True}}
 CHANGES = {                 # from what was released to what is printed, one at a time
     "as released": {},
     "one inner product per layer": {"inner_product": "tensor"},
@@ -36,31 +33,34 @@ CHANGES = {                 # from what was released to what is printed, one at 
 }
 
 
-def ablation(suite, presets=("code", "exact"), **how):
+def ablation(suite, readings=READINGS, etas=ETAS, guard=None, **how):
     """DOGE Tab. 6: DOGE TA without one of its parts; without delta it is the norm-based lambda on the same tensors.
 
-    Rows of `measure` with a column `without`. Each variant has its own coefficient, the best on validation pictures.
+    `guard`: options of all. Rows of `measure` with columns `without` and `reading`. Each variant has its own coefficient, the
+    best on validation pictures.
     """
-    tables = []
-    for preset in presets:
-        for name, (option, values, fixed) in WITHOUT.items():
-            tables.append(_best(suite, ("doge-ta", preset, option, values, fixed), name, preset, **how))
-    tables.append(_best(suite, ("norm-lambda", "code", "eta", ETAS, {}), "delta", "", **how))
+    tables, guard = [], guard or {}
+    for reading, (preset, options) in readings.items():
+        for name, left_out in WITHOUT.items():
+            values = LAMS if "uniform" in left_out else etas
+            grid = ("doge-ta", preset, "eta", values, {**guard, **options, **left_out})
+            tables.append(_best(suite, grid, name, reading, **how))
+    tables.append(_best(suite, ("norm-lambda", "code", "eta", etas, guard), "delta", "", **how))
     return pd.concat(tables)
 
 
-def _best(suite, grid, name, preset, **how):
+def _best(suite, grid, name, reading, **how):
     """The test rows of one variant with its best setting."""
     tried = choose("ablation-selection", suite, [grid], **how)
-    return measure("ablation", suite, chosen_jobs(tried), **how).assign(without=name, reading=preset)
+    return measure("ablation", suite, chosen_jobs(tried), **how).assign(without=name, reading=reading)
 
 
 def printed_ablation(suite, eta, **how):
     """The ablation as printed: the full method's `eta` for all (preset -> eta), and 0.3 for the uniform coefficient."""
     tables = []
     for preset, value in eta.items():
-        for name, (option, _, fixed) in WITHOUT.items():
-            job = Job("doge-ta", preset, {**fixed, option: 0.3 if name == "task-aware lambda" else value})
+        for name, left_out in WITHOUT.items():
+            job = Job("doge-ta", preset, {**left_out, "eta": 0.3 if "uniform" in left_out else value})
             tables.append(measure("ablation", suite, [job], **how).assign(without=name, reading=preset))
         job = Job("norm-lambda", "code", {"eta": value})
         tables.append(measure("ablation", suite, [job], **how).assign(without="delta", reading=preset))

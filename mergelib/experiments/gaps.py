@@ -1,4 +1,4 @@
-"""Is one method better than another? Average accuracies with intervals, and gaps between them by the paired bootstrap."""
+"""Is one method better than another? Average scores with intervals, and gaps between them by the paired bootstrap."""
 
 import json
 
@@ -8,14 +8,15 @@ from scipy import stats
 
 from ..evaluate import unpack_hits
 from ..paper import printed_name
+from .measure import SCORES
 
 
 def averages(table):
-    """Average accuracy (percent) of each label over tasks and fine-tuning seeds: label, accuracy, half, lowest, highest.
+    """Average score (percent) of each label over tasks and fine-tuning seeds: label, accuracy, half, lowest, highest.
 
-    `table`: rows of `measure`, of one or more seeds. `half` is that of a 95 % interval over the test pictures (normal
-    approximation, tasks independent); lowest and highest are the averages of single seeds. Raises ValueError if a label was
-    measured twice on one task and seed.
+    `table`: rows of `measure`, of one or more seeds; a score is the accuracy, or rho where answers are numbers. `half` is that
+    of a 95 % interval over the test pictures (normal approximation, tasks independent); lowest and highest are the averages of
+    single seeds. Raises ValueError if a label was measured twice on one task and seed.
     """
     rows = []
     for name, hits in _hits(table).items():
@@ -38,7 +39,7 @@ def averages_by(table, *columns):
 
 
 def paired_gaps(table, pairs, published=None, draws=2000, seed=0):
-    """Gaps of the average accuracy (points) of pairs of labels: DataFrame of method, over, gap, low, high, lowest, highest.
+    """Gaps of the average score (points) of pairs of labels: DataFrame of method, over, gap, low, high, lowest, highest.
 
     `table`: rows of `measure`, of one or more fine-tuning seeds; `pairs`: (method, over) labels. Each draw resamples every
     task's pictures, the same ones for both methods and all seeds; low and high are the 2.5 and 97.5 % quantiles. Lowest and
@@ -78,8 +79,8 @@ def order_kept(table):
 
 
 def _hits(table):
-    """Per label: (task, seed) -> which pictures were right, as zeros and ones; ValueError if a label has two answers."""
-    rows = table[table["metric"] == "accuracy"]
+    """Per label: (task, seed) -> what each picture or answer contributes; ValueError if a label was measured twice."""
+    rows = table[table["metric"].isin(SCORES)]
     if rows.duplicated(["label", "task", "seed"]).any():
         raise ValueError("A method occurs with several settings, subsets or splits; give one measurement of each.")
     return {name: {(row.task, row.seed): unpack_hits(row.hits, int(row.n)).astype(float)

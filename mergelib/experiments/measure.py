@@ -119,7 +119,7 @@ def _measure_job(suite, job):
             found[condition, task] = evaluate(models(task), under, [task], job.split, hits=True).iloc[0]
     rows = [(row, found[row["condition"], row["task"]]) for row in ledger_rows(suite, job)]
     return [{**row, "value": round(float(numbers[row["metric"]]), 6), "count": int(numbers["n"]), "seconds": seconds,
-             "hits": numbers["hits"] if row["metric"] == "accuracy" else ""} for row, numbers in rows]
+             "hits": numbers["hits"] if row["metric"] in SCORES else ""} for row, numbers in rows]
 
 
 def _models(suite, job):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from .measure import SCORES, Job, label, measure
@@ -27,7 +28,7 @@ def choose(experiment, suite, grids, tasks=None, **how):
     """Methods' hyper-parameters on the validation pictures of the merged `tasks`, default all: DataFrame of all that was tried.
 
     `grids`: (method, preset, option, values, fixed options). Columns: method, preset, label, option, setting, fixed, accuracy
-    (mean over tasks, fraction), chosen (the best of its method).
+    (mean over tasks, fraction), chosen (the best of its grid).
     """
     tried = pd.DataFrame([{"method": method, "preset": preset, "label": label(method, preset), "option": option,
                            "setting": value, "fixed": fixed}
@@ -35,7 +36,8 @@ def choose(experiment, suite, grids, tasks=None, **how):
     jobs = _jobs(tried, tasks=tasks, split="validation")
     table = measure(experiment, suite, jobs, **how).query("metric in @SCORES")
     tried["accuracy"] = table["value"].to_numpy().reshape(len(jobs), -1).mean(axis=1)
-    tried["chosen"] = tried.groupby(["method", "preset"])["accuracy"].transform("idxmax") == tried.index
+    grid = np.repeat(np.arange(len(grids)), [len(values) for _, _, _, values, _ in grids])
+    tried["chosen"] = tried.groupby(grid)["accuracy"].transform("idxmax") == tried.index
     return tried
 
 

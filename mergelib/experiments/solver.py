@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from itertools import product
 
 import pandas as pd
 import torch
@@ -12,7 +13,7 @@ from ..benchmark import SIZES
 from ..ledger import Ledger, canonical
 from ..merge import stream
 from ..methods import ENCODER_MATRICES
-from ..methods.linear import norm_coefficients
+from ..methods.linear import coefficients_of, norm_coefficients
 from ..methods.solvers import Block, descend, exact
 from ..methods.subspace import project_out, shared_subspace
 from .measure import Job, ledger_rows, measure
@@ -92,6 +93,30 @@ def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
                          "loss": (residual.square().sum() / gap.square().sum()).item()})
     table = pd.DataFrame(rows)
     return table.assign(loss=table["loss"].map(lambda loss: float(f"{loss:.3g}")))
+
+
+def taken_apart(suite, eta, pattern=ENCODER_MATRICES, ranks=("matrix", "numerical", "none"), dampings=(0.0, 0.1, 1.0),
+                lam_max=1.0):
+    """What DOGE's smallest solution (row-wise, no mask) is on single matrices, for each meaning of rank and without a subspace.
+
+    DataFrame of name, lam (the largest coefficient without `lam_max`), rank, r, shared (directions in the subspace), inside
+    (share of the task vectors' square in it), damping, steps (1000 in fp64 beside what a merge takes), length (of the merged
+    modification, in those of all task vectors together) and left (of the loss of Eq. 5).
+    """
+    rows, solvers = [], [(damping, 32, torch.float32) for damping in dampings] + [(0.0, 1000, torch.float64)]
+    for name, _, taus in stream(suite.base, suite.experts, [name for name in suite.base if re.search(pattern, name)]):
+        lam, highest = coefficients_of(taus, eta, lam_max=lam_max), coefficients_of(taus, eta).max().item()
+        sizes = {"matrix": min(taus.shape[1:]), "numerical": int(torch.linalg.matrix_rank(taus).max()), "none": 0}
+        for rank, (damping, steps, dtype) in product(ranks, solvers):
+            basis = shared_subspace(taus, rank=rank) if sizes[rank] else taus.new_zeros(taus.shape[1], 0)
+            block = Block(taus.to(dtype), lam.to(dtype), basis.to(dtype))
+            gap = block.gap(True)
+            total = block.total(exact([block], gap, steps, damping)[0])
+            left = (block.dot(total, True) - gap).square().sum() / gap.square().sum()
+            rows.append({"name": name, "lam": highest, "rank": rank, "r": sizes[rank], "shared": basis.shape[1],
+                         "inside": 1 - (project_out(taus, basis).norm() / taus.norm()).item() ** 2, "damping": damping,
+                         "steps": steps, "length": (total.norm() / taus.norm()).item(), "left": left.item()})
+    return pd.DataFrame(rows)
 
 
 def taylor_check(suite, ledger=None, recompute=False):

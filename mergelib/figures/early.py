@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 
 from ..benchmark import load_pictures, load_task
-from ..style import PALETTE, STYLE
+from ..style import PALETTE, STYLE, style_of
 from .base import heat, lines, new_figure
 
 # --- notebook 01 ------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def main_tables(tables):
     figure, axes = new_figure(9.0, 0.2 * len(labels) + 0.9, ncols=len(tables), sharey=True, squeeze=False)
     for (title, table), axis in zip(tables.items(), axes[0]):
         for row in table.itertuples():
-            place, (colour, marker) = labels.index(row.label), STYLE[row.label]
+            place, (colour, marker) = labels.index(row.label), style_of(row.label)
             axis.plot([row.lowest, row.highest], [place, place], color=colour, linewidth=9, alpha=0.3, solid_capstyle="butt")
             axis.errorbar(row.accuracy, place, xerr=row.half, color=colour, marker=marker, markersize=4, capsize=2)
             axis.plot(row.published, place, marker="o", markerfacecolor="none", color="0.4")
