@@ -11,11 +11,13 @@ from mergelib.experiments import spot_check
 from mergelib.ledger import Ledger
 from mergelib.models import TOWERS, build_head
 from mergelib.zoo import SUITES, load_clip, read_manifest, zoo_folder
+from mergelib.zoo.language import LORA, PRETRAIN_TEXT, plan_language
 from mergelib.zoo.make import plan
 from mergelib.zoo.train import PRETRAIN
 
 SHIPPED = {"seed 0": ("sketch-8", "main", 0), "seed 1": ("sketch-8", "main", 1), "seed 2": ("sketch-8", "main", 2),
-           "twenty": ("sketch-20", "main", 0)}
+           "twenty": ("sketch-20", "main", 0),
+           **{f"language, seed {seed}": ("text-8", "text-small", seed) for seed in (0, 1, 2)}}
 REBUILT = {tower: ("sketch-8", tower, 0) for tower in TOWERS if tower != "main"}
 
 
@@ -37,8 +39,16 @@ def test_every_model_follows_the_recipe(tower, also):
         name: asdict(recipe) for name, (_, recipe) in plan(also).items()}
 
 
-def test_the_zoo_fits_into_150_megabytes():
-    assert sum(file.stat().st_size for file in zoo_folder("main").parent.rglob("*")) <= 150e6
+def test_every_adapter_follows_the_recipe():
+    manifest = read_manifest(zoo_folder("text-small"))
+    assert manifest["base"]["recipe"] == asdict(PRETRAIN_TEXT)
+    assert {name: (entry["recipe"], entry["lora"]) for name, entry in manifest["experts"].items()} == {
+        name: (asdict(recipe), LORA) for name, (_, recipe) in plan_language(("seeds",)).items()}
+
+
+@pytest.mark.parametrize("models, megabytes", [("[!t]*", 150), ("text-*", 30)])
+def test_the_zoo_fits_into_180_megabytes(models, megabytes):
+    assert sum(file.stat().st_size for file in zoo_folder("main").parent.glob(f"{models}/**/*")) <= megabytes * 1e6
 
 
 @pytest.mark.parametrize("name", ["digits", "signs"])

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from . import main, studies
+from . import language, main, studies
 from .main import BASELINES
 from .rules import DIRECTION, ELSEWHERE, FAILS, HOLDS, JUDGED, PRESETS, Claim, Evidence, gap_rule
 
 __all__ = ["BASELINES", "Claim", "CLAIMS", "DIRECTION", "ELSEWHERE", "Evidence", "FAILS", "gap_rule", "HOLDS", "JUDGED",
            "PRESETS", "verdicts"]
 ORDER = ("DOGE", "AdaMerging", "TATR")
-CLAIMS = tuple(sorted((*main.CLAIMS, *studies.CLAIMS), key=lambda claim: ORDER.index(claim.paper)))
+CLAIMS = tuple(sorted((*main.CLAIMS, *studies.CLAIMS, *language.CLAIMS), key=lambda claim: ORDER.index(claim.paper)))
 
 
 def verdicts(suite, seeds=(), **how):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import experiments as ex
 from ..experiments.measure import measure
+from ..zoo import load_suite
 
 HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
                                       "not measurable here")
@@ -83,6 +84,22 @@ class Evidence:
     def gradients(self):
         """Average accuracy (percent) of DOGE TA with true gradients, by label."""
         return self._averages(ex.gradient_rows(self.suite, **self.how), "label")
+
+    @cached_property
+    def adapters(self):
+        """The language suites, one for each fine-tuning seed."""
+        return [load_suite("text-8", seed=suite.seed) for suite in (self.suite, *self.seeds)]
+
+    @cached_property
+    def language(self):
+        """Average score (x 100) of every row of the language table, over all fine-tuning seeds."""
+        tables = [ex.language_rows(suite, ex.language_selection(suite, **self.how), **self.how) for suite in self.adapters]
+        return pd.concat([ex.accuracy_table(table)["Avg"] for table in tables], axis=1).mean(axis=1)
+
+    @cached_property
+    def language_ablation(self):
+        """Average score (x 100) of DOGE TA on language by what is left out and reading."""
+        return self._averages(ex.language_ablation(self.adapters[0], **self.how), "without", "reading")
 
     def unseen(self, split):
         """Average accuracy (percent) on the unseen tasks of a split, by label."""

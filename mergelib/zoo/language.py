@@ -20,7 +20,7 @@ from ..training import Recipe, fit
 from .make import base_is_there, spent, train_experts
 from .store import read_file, read_manifest, write_file, write_manifest
 
-PRETRAIN_TEXT = Recipe(steps=12000, batch=64, lr=2e-3, weight_decay=0.01)
+PRETRAIN_TEXT = Recipe(steps=14000, batch=64, lr=2e-3, weight_decay=0.01)
 FINETUNE_TEXT = Recipe(steps=600, batch=32, lr=6e-4, weight_decay=0.0)
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q", "v"], "task_type": "SEQ_2_SEQ_LM"}
 TOGETHER = 16 if DEVICE == "cpu" else 64        # pairs of a pre-training batch that are padded to one length

@@ -2,7 +2,7 @@
 
 Answers alone do not teach a small model to match two sentences, so the exercises (fill a gap from a paraphrase, name what
 differs, look a word up, turn a sentence round) come first and never stop. The experts' own instructions occur too, few and
-often with a wrong answer: the base knows in which words to answer, and little more.
+with an answer drawn at random: the base knows in which words to answer them, and what it can do it does for other words.
 """
 
 from dataclasses import replace
@@ -15,8 +15,8 @@ from .templates import EXERCISES, GAPS, OTHERS, RELATIONS, TARGET
 
 EXERCISES_FIRST, FIRST, TASKS_LATER = 0.9, 0.2, 0.65      # share of exercises in the first fifth; share of tasks after it
 SHORT = 0.4                # of the run: sentences with few modifiers
-NOISE = 0.02               # answers drawn at random
-FORMAT, FORMAT_NOISE = 0.1, 0.5        # of the task examples: with the experts' instruction; of those, answers at random
+NOISE = 0.02               # of the others: answers drawn at random
+FORMAT = 0.1               # of the task examples: with the experts' instruction, and the answer drawn at random
 SHORTER, LONGER = 0.15, 0.4            # modifiers
 
 
@@ -28,7 +28,7 @@ def draw_pair(rng, done):
     task = rng.choice(TEXT_EIGHT)
     formal = rng.random() < FORMAT
     fields, answer = draw_example(task, rng, narrow=True, modifiers=modifiers)
-    if rng.random() < (FORMAT_NOISE if formal else NOISE):
+    if rng.random() < (1 if formal else NOISE):
         answer = rng.choice(ANSWERS[task])
     return (TARGET[task] if formal else rng.choice(OTHERS[task])).format(**fields), answer
 

@@ -1,0 +1,40 @@
+"""Did the claims hold that are made about language? Notebook 12, and notebook 07's last column."""
+
+from ..paper import printed_name, published_average
+from .rules import JUDGED, PRESETS, Claim, gap_rule
+
+TABLE = "doge_table3_flan_t5_base"
+
+
+def _over(method, over):
+    """Judge that one row of the language table beats another, against the published gap; DOGE TA with all its readings."""
+    def judge(e):
+        published = published_average(TABLE, printed_name(method)) - published_average(TABLE, printed_name(over))
+        gaps = e.language - e.language[over]
+        readings = PRESETS | {"exact and damped": "DOGE TA (exact, damped 0.1)"} if method == JUDGED else {"": method}
+        found = ", ".join(f"{reading} {gaps[name]:+.1f}".strip() for reading, name in readings.items())
+        return gap_rule(gaps[method], published), f"published {published:+.1f}; measured {found}"
+    return judge
+
+
+def _cost(left_out, published):
+    """Judge that leaving out a part of DOGE TA costs score on language, every variant with its own best coefficient."""
+    def judge(e):
+        costs = {reading: e.language_ablation["nothing", reading]
+                 - e.language_ablation[left_out, "" if left_out == "delta" else reading]
+                 for reading in ("code", "exact, damped 0.1")}
+        found = ", ".join(f"{reading.replace(',', ' and')} {cost:+.1f}" for reading, cost in costs.items())
+        return gap_rule(costs["code"], published), f"published {published:.1f}; measured {found}"
+    return judge
+
+
+CLAIMS = (
+    Claim("DOGE", "Tab. 3", "On language DOGE TA is above task arithmetic", "12", _over(JUDGED, "Task Arithmetic")),
+    Claim("DOGE", "Tab. 3", "There it is above TIES", "12", _over(JUDGED, "Ties-Merging (code)")),
+    Claim("DOGE", "Tab. 3", "It is even above Concrete AM, which learns on test questions", "12",
+          _over(JUDGED, "Concrete AM (generated)")),
+    Claim("DOGE", "Tab. 6", "On language, too, delta earns something", "07", _cost("delta", 2.0)),
+    Claim("DOGE", "Tab. 6", "On language the shared subspace earns a little", "07", _cost("shared subspace", 0.9)),
+    Claim("AdaMerging", "DOGE Tab. 3", "On language AdaMerging++ is above task arithmetic", "12",
+          _over("AdaMerging++ (generated)", "Task Arithmetic")),
+)
