@@ -1,7 +1,7 @@
 """Does every line of the papers' scale run, from an empty disk to figures and ledger? On the miniature hub, all of it.
 
 `make reproduce SCALE=ViT-B-32` is run with the models and data sets of `miniature` in place of the published ones. What takes
-long is cut: training to two steps, grids to one value, subsets of tasks to the smallest and the largest. The notebooks are
+long is cut: training to two steps, grids to few values, subsets of tasks to the smallest and the largest. The notebooks are
 executed in this process, cell by cell, so that the miniature's stand-ins are known to them.
 """
 
@@ -9,7 +9,6 @@ import sys
 from importlib import import_module
 
 import matplotlib
-import nbformat
 import pandas as pd
 import pytest
 
@@ -23,8 +22,9 @@ from mergelib import CheckpointError, run
 from mergelib.ledger import Ledger
 from mergelib.methods import METHODS
 
-regime, scaling, selection, tables = (import_module(f"mergelib.experiments.{name}")      # the package has functions so named
-                                       for name in ("regime", "scaling", "selection", "tables"))
+ablation, regime, robustness, scaling, selection, solver, tables, trust, unseen = (     # the package has functions so named
+    import_module(f"mergelib.experiments.{name}") for name in ("ablation", "regime", "robustness", "scaling", "selection",
+                                                               "solver", "tables", "trust", "unseen"))
 SHORT = {"steps": 2, "mask_steps": 2, "awd_steps": 2, "solver_steps": 2, "examples": 4}
 
 
@@ -40,10 +40,18 @@ def shortened(monkeypatch):
         for options in (method.options, *method.presets.values()):
             for name in SHORT.keys() & options.keys():
                 monkeypatch.setitem(options, name, SHORT[name])
-    monkeypatch.setattr(selection, "GRIDS", tuple((*grid, one(values)) for *grid, values in selection.GRIDS))
-    for module, names in ((tables, ("LAMS", "WIDE_LAMS", "RATIOS", "MASK_LAMS", "FEW")), (regime, ("LAMBDAS",))):
+    grids = tuple((*grid, one(values)) for *grid, values in selection.GRIDS)
+    for module in (selection, robustness, unseen):
+        monkeypatch.setattr(module, "GRIDS", grids)
+    for module, names in ((tables, ("LAMS", "WIDE_LAMS", "RATIOS", "MASK_LAMS", "FEW")), (regime, ("LAMBDAS",)),
+                          (ablation, ("LAMS", "ETAS", "PRINTED")), (trust, ("RATIOS",))):
         for name in names:
             monkeypatch.setattr(module, name, one(getattr(module, name)))
+    monkeypatch.setattr(ablation.ablation, "__defaults__", (ablation.READINGS, ablation.ETAS, None))
+    monkeypatch.setattr(ablation, "RANK_RATIOS", (1 / 6, 0.5))
+    monkeypatch.setattr(solver.solver_counts, "__defaults__", ((2, 20), (1, 2, 3, 5, 10, 32)))
+    monkeypatch.setattr(trust, "AXIS", (0.0, 1.0))
+    monkeypatch.setattr(trust, "EXEMPLARS", (1, 4))
     subsets = scaling.task_subsets
 
     def ends(tasks, per_size, seed, step):
@@ -56,9 +64,9 @@ def shortened(monkeypatch):
 @pytest.fixture
 def reproduce(monkeypatch, tmp_path, shortened):
     """Run `make reproduce SCALE=ViT-B-32` on the miniature; `reproduce.golden`: what the pre-flight expects."""
-    def execute(notebook, folder, parameters):
+    def execute(notebook, folder, parameters, without):
         names = {}
-        for cell in nbformat.read(notebook, as_version=4).cells:
+        for cell in run.cells_without(notebook, without):
             if cell.cell_type == "code":
                 exec(compile(cell.source, notebook.name, "exec"), names)
             if "parameters" in cell.metadata.get("tags", ()):

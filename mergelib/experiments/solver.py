@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from ..adapt import loss_gradient
-from ..benchmark import SIZES
 from ..ledger import Ledger, canonical
 from ..merge import stream
 from ..methods import ENCODER_MATRICES
@@ -148,7 +147,7 @@ def _slope(suite, task, direction, ledger, recompute):
     if row is None:
         start, gradient = time.perf_counter(), loss_gradient(suite.base, suite, task)
         value = float(sum((gradient[name] * direction[name]).sum() for name in gradient))
-        row = {**key, "value": round(value, 6), "count": SIZES["validation"],
+        row = {**key, "value": round(value, 6), "count": len(suite.pictures(task, "validation")[1]),
                "seconds": round(time.perf_counter() - start, 2)}
         ledger.record("taylor", [row])
     return row["value"]
