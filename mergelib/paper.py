@@ -4,7 +4,6 @@ import pandas as pd
 
 from .paths import PAPER
 
-
 FAMILY_B = ("fusionbench", "doge_table5", "doge_table8")        # tables of family B's experts begin so, see `families`
 
 

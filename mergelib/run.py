@@ -113,7 +113,8 @@ def before_merging(suite):
 def execute(notebook, folder, parameters, without=None):
     """Run one notebook with papermill; the executed copy replaces `folder/<name>` once every cell has run.
 
-    Cells with the tag `without` are left out. Raises ValueError for a parameter that the notebook does not have, which papermill itself would let pass.
+    Cells with the tag `without` are left out. Raises ValueError for a parameter that the notebook does not have, which
+    papermill itself would let pass.
     """
     known = papermill.inspect_notebook(str(notebook))
     if unknown := sorted(set(parameters) - set(known)):

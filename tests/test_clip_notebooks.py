@@ -19,12 +19,13 @@ import miniature
 from local_hub import LocalHub
 
 from mergelib import CheckpointError, run
+from mergelib.adapt import coefficients
 from mergelib.ledger import Ledger
 from mergelib.methods import METHODS
 
-ablation, regime, robustness, scaling, selection, solver, tables, trust, unseen = (     # the package has functions so named
-    import_module(f"mergelib.experiments.{name}") for name in ("ablation", "regime", "robustness", "scaling", "selection",
-                                                               "solver", "tables", "trust", "unseen"))
+ablation, learning, regime, robustness, scaling, selection, solver, tables, trust, unseen = (     # the package has functions
+    import_module(f"mergelib.experiments.{name}") for name in (                                   # with some of these names
+        "ablation", "learning", "regime", "robustness", "scaling", "selection", "solver", "tables", "trust", "unseen"))
 SHORT = {"steps": 2, "mask_steps": 2, "awd_steps": 2, "solver_steps": 2, "examples": 4}
 
 
@@ -38,7 +39,7 @@ def shortened(monkeypatch):
     """Everything that only takes longer with more of it."""
     for method in METHODS.values():
         for options in (method.options, *method.presets.values()):
-            for name in SHORT.keys() & options.keys():
+            for name in () if options.get("solver") == "exact" else SHORT.keys() & options.keys():
                 monkeypatch.setitem(options, name, SHORT[name])
     grids = tuple((*grid, one(values)) for *grid, values in selection.GRIDS)
     for module in (selection, robustness, unseen):
@@ -50,6 +51,8 @@ def shortened(monkeypatch):
     monkeypatch.setattr(ablation.ablation, "__defaults__", (ablation.READINGS, ablation.ETAS, None))
     monkeypatch.setattr(ablation, "RANK_RATIOS", (1 / 6, 0.5))
     monkeypatch.setattr(solver.solver_counts, "__defaults__", ((2, 20), (1, 2, 3, 5, 10, 32)))
+    for module in (coefficients, learning):
+        monkeypatch.setattr(module, "EVERY", SHORT["steps"])
     monkeypatch.setattr(trust, "AXIS", (0.0, 1.0))
     monkeypatch.setattr(trust, "EXEMPLARS", (1, 4))
     subsets = scaling.task_subsets
@@ -63,9 +66,12 @@ def shortened(monkeypatch):
 
 @pytest.fixture
 def reproduce(monkeypatch, tmp_path, shortened):
-    """Run `make reproduce SCALE=ViT-B-32` on the miniature; `reproduce.golden`: what the pre-flight expects."""
+    """Run `make reproduce SCALE=ViT-B-32` on the miniature.
+
+    `reproduce.golden`: what the pre-flight expects; `reproduce.names`: notebook -> what its cells have named.
+    """
     def execute(notebook, folder, parameters, without):
-        names = {}
+        names = reproduce.names[notebook.stem] = {}
         for cell in run.cells_without(notebook, without):
             if cell.cell_type == "code":
                 exec(compile(cell.source, notebook.name, "exec"), names)
@@ -81,12 +87,12 @@ def reproduce(monkeypatch, tmp_path, shortened):
             run.main()
 
     hub = miniature.fill(LocalHub(), tmp_path, miniature.tasks())
-    reproduce.golden = miniature.golden()
+    reproduce.golden, reproduce.names = miniature.golden(), {}
     matplotlib.use("agg")
     monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setenv("MERGELIB_FIGURES", "")          # set by the run; put back afterwards
     monkeypatch.setattr(import_module("mergelib.figures.base"), "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(import_module("mergelib.adapt.coefficients"), "CACHE", tmp_path)
+    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
     monkeypatch.setattr(Ledger.__init__, "__defaults__", (tmp_path / "results",))
     return reproduce
 
@@ -106,6 +112,11 @@ def test_from_an_empty_disk_to_figures_and_ledger(reproduce, tmp_path, capsys):
     assert "Fetching" not in capsys.readouterr().out
     drawn = {file.name for file in (tmp_path / "figures").iterdir()}
     assert {"doge-tab1-2-averages.png", "doge-fig1-task-count.png", "doge-fig1-twenty-learned.pdf"} <= drawn
+    assert {f"{name}.png" for name in ("tatr-def1-conflict", "doge-rebuttal-taylor", "doge-tab5-unseen", "doge-tab6-ablation",
+                                       "doge-fig4-rank", "adamerging-fig6-corruptions", "doge-tab8-severities",
+                                       "adamerging-fig5-coefficients", "tatr-fig5-landscapes", "tatr-fig4-sensitivity",
+                                       "doge-rebuttal-static-dynamic", "doge-code-differences")} <= drawn
+    assert "adamerging-fig6-corruptions-imagenet.png" not in drawn      # definitions of the embedded benchmark
 
     rows = pd.concat(pd.read_csv(file, keep_default_na=False) for file in (tmp_path / "results").glob("*.csv"))
     assert set(rows["model"]) == {"ViT-B-32"} and set(rows["suite"]) == {"clip-8", "clip-20"}
@@ -114,3 +125,16 @@ def test_from_an_empty_disk_to_figures_and_ledger(reproduce, tmp_path, capsys):
     expected = {task: miniature.accuracy(miniature.models()[1][task], task) for task in individual.index}
     assert len(expected) == 20 and individual.to_dict() == pytest.approx(expected)
     assert {"doge-ta", "adamerging", "fisher", "tatr", "surgery", "wemoe", "twin"} <= set(rows["method"])
+    copies = rows[rows["condition"].str.endswith("5 cifar")]
+    assert set(copies["task"]) == {"Cars", "EuroSAT", "RESISC45", "GTSRB"} and copies["condition"].nunique() == 7
+    only_family_b_is_beside(reproduce.names)
+
+
+def only_family_b_is_beside(names):
+    """Published numbers in one table with those of family B's experts are FusionBench's, or of DOGE's Tables 5 and 8."""
+    main = names["04-vision-tables"]["averages"]["ViT-B-32"].set_index("label")["published"]
+    assert main["Task Arithmetic"] == 68.0 and main["AdaMerging (paper)"] == 82.6 and main["Individual"] == 90.3
+    assert main.filter(regex="DOGE|TATR|Surgery").isna().all() and main.notna().sum() > 12
+    for notebook in ("11-trust-region", "14-static-or-dynamic"):
+        assert names[notebook]["table"]["published"].isna().all()
+    assert names["07-ablation"]["rows"]["published"].isna().all() and names["07-ablation"]["rebuttal"].empty

@@ -13,11 +13,12 @@ pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 
 import miniature
 from local_hub import LocalHub
+from test_families import ImageEncoder, save  # noqa: F401
 
 from mergelib import CheckpointError, clip, evaluate, load_suite, merge
 from mergelib.benchmark import EIGHT as EMBEDDED
 from mergelib.clip.hub import FetchError
-from mergelib.families import read_clip
+from mergelib.families import convert, read_clip
 from mergelib.names import clip_to_open_clip
 
 EIGHT = list(miniature.tasks())[:8]
@@ -116,6 +117,22 @@ def test_a_projection_without_task_vectors_stays_finite_and_the_bases(suite, met
     merged = merge(method, suite.base, suite.experts, **options)
     assert all(torch.isfinite(tensor).all() for tensor in merged.values())
     assert torch.allclose(merged["proj"], suite.base["proj"], atol=1e-6)
+
+
+def test_experts_of_family_a_become_a_suite_by_way_of_conversion(suite, save, tmp_path):      # noqa: F811
+    files = {}
+    for task in EIGHT[:2]:
+        whole = CLIP(**miniature.OPEN_CLIP)
+        whole.visual.load_state_dict(suite.experts[task])
+        files[task] = tmp_path / f"{task}.safetensors"
+        convert(save(ImageEncoder(whole), name=f"{task}.pt"), files[task], allow_pickle=True)
+    other = clip.with_experts(suite, files, "A")
+    assert (other.family, other.tasks) == ("A", tuple(EIGHT[:2])) and other.digest != suite.digest
+    for task in other.tasks:
+        found = evaluate(other.experts[task], other, [task])["accuracy"].item()
+        assert found == pytest.approx(miniature.accuracy(miniature.models()[1][task], task))
+    exchanged = clip.with_experts(suite, dict(zip(EIGHT, reversed(files.values()))), "A")
+    assert exchanged.digest != other.digest
 
 
 def test_only_suites_that_exist(suite):

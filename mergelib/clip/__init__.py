@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -19,6 +20,7 @@ from ..models import PAPER_TOWERS, build_head, build_paper_clip
 from ..paths import CACHE
 from ..progress import progress
 from ..zoo import Suite
+from ..zoo.store import checksum
 from .hub import Source, choose, fetch, pin
 from .pictures import load_pictures
 from .tasks import load_tasks
@@ -89,6 +91,22 @@ def load_clip_suite(name, model, device=None):
                      _heads(model, tasks, _weights(found[base]), _digest(commits[base], said), device),
                      _digest(*commits.values(), said),
                      data={task: (found[source], commits[source]) for task, source in zip(tasks, data)})
+
+
+def with_experts(suite, files, family):
+    """A `ClipSuite` with other experts: files that `convert` wrote, task -> path, of family "A" or "C" (see `families`).
+
+    Everything else stays: base, heads and test pictures. Raises CheckpointError.
+
+    >>> suite = with_experts(load_suite(8, "ViT-B-32"), {"SVHN": "a/svhn.safetensors", ...}, "A")       # doctest: +SKIP
+    >>> check_preflight(golden_report(suite))                                                           # doctest: +SKIP
+    """
+    device = next(iter(suite.heads.values())).device
+    towers = {task: read_tower(file) for task, file in files.items()}
+    experts = {task: suite.base | {name: tensor.to(device, torch.float32) for name, tensor in tower.items()}
+               for task, tower in towers.items()}
+    digest = _digest(suite.digest, family, {task: checksum(Path(file)) for task, file in files.items()})
+    return replace(suite, experts=experts, family=family, digest=digest)
 
 
 def _digest(*what):

@@ -23,8 +23,9 @@ def load_pictures(task, split, files, version, side, count=None):
 
     `split`: "train", "validation", "test", or a corrupted copy of the last by its name in the data set. `files`: paths of the
     data set's files for it; `version`: of the data set, eight digits or so; `side`: of the pictures, in pixels; `count`: of
-    test pictures, which may lie class by class, so many are taken at equal distances, of others the first. Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is
-    scaled to `side` (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
+    test pictures, which may lie class by class, so many are taken at equal distances, of others the first.
+    Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is scaled to `side`
+    (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
     """
     stem = CACHE / "clip" / f"{task.name}-{split}-{'all' if count is None else count}-{side}-{version}"
     pixels, labels = (Path(f"{stem}{end}.npy") for end in ("", "-labels"))
