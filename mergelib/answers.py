@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from .texts import BATCH, answer_logits, answer_loss, decode, encode, generate, questions, token_entropy, with_weights
+from .texts import BATCH, answer_logits, answer_loss, decode, encode, encoded, generate, questions, token_entropy, with_weights
 
 
 def measure_answers(model, suite, task, split):
@@ -36,7 +36,7 @@ def answer(state, suite, asked, wanted):
     ids, right = encode(source, asked), encode(source, wanted)
     found, losses, entropies = [], [], []
     for rows in np.array_split(np.arange(len(ids)), math.ceil(len(ids) / BATCH)):
-        inputs, labels = questions(ids[rows], device), torch.as_tensor(right[rows], device=device)
+        inputs, labels = encoded(network, questions(ids[rows], device)), torch.as_tensor(right[rows], device=device)
         tokens = generate(network, inputs, suite.longest)
         found += decode(source, tokens)
         entropies.append(token_entropy(answer_logits(network, inputs, tokens), tokens))

@@ -69,7 +69,7 @@ def size_of(shape, dtype):
 
 
 def write_at(file, offset, tensor):
-    """Write a tensor's numbers into an existing file, from a byte on."""
+    """Write a tensor's numbers into an existing file, from a byte on; gives the byte after the last one."""
     data = memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     handle = os.open(file, os.O_WRONLY)
     try:
@@ -78,6 +78,7 @@ def write_at(file, offset, tensor):
             data, offset = data[count:], offset + count
     finally:
         os.close(handle)
+    return offset
 
 
 class Folder:

@@ -86,18 +86,23 @@ def questions(ids, device="cpu"):
     return {"input_ids": ids, "attention_mask": (ids != PAD).long()}
 
 
+def encoded(network, inputs):
+    """The inputs with what the encoder makes of the questions in their place, for several answers to them."""
+    mask = inputs["attention_mask"]
+    found = network(**inputs, decoder_input_ids=mask.new_full((len(mask), 1), PAD))
+    return {"attention_mask": mask, "encoder_outputs": (found.encoder_last_hidden_state,)}
+
+
 @torch.no_grad()
 def generate(network, inputs, longest):
     """Greedy answers, N x at most `longest` tokens: each ends with `END` (unless it is cut) and is padded by `PAD`.
 
-    `network`: what `with_weights` gives; `inputs`: what `questions` gives.
+    `network`: what `with_weights` gives; `inputs`: what `encoded` gives, or `questions` (then the encoder runs for each token).
     """
     mask = inputs["attention_mask"]
     tokens, over = mask.new_full((len(mask), 1), PAD), mask.new_zeros(len(mask), dtype=torch.bool)
     for _ in range(longest):
-        found = network(**inputs, decoder_input_ids=tokens)
-        inputs = {"attention_mask": mask, "encoder_outputs": (found.encoder_last_hidden_state,)}
-        best = found.logits[:, -1].argmax(dim=1).masked_fill(over, PAD)
+        best = network(**inputs, decoder_input_ids=tokens).logits[:, -1].argmax(dim=1).masked_fill(over, PAD)
         tokens, over = torch.cat([tokens, best[:, None]], dim=1), over | (best == END)
         if over.all():
             break
@@ -134,6 +139,7 @@ def answer_entropy(answer, longest, source, fixed, drawn, weights):
     asked = pad_sequence([torch.as_tensor(row) for ids in drawn.values() for row in ids], batch_first=True, padding_value=PAD)
     inputs, sizes = questions(asked, next(iter(fixed.values())).device), [len(ids) for ids in drawn.values()]
     if answer == "generated":
+        inputs = encoded(network, inputs)
         tokens = generate(network, inputs, longest)
         each = token_entropy(answer_logits(network, inputs, tokens), tokens)
         return sum(part.mean() for part in each.split(sizes))

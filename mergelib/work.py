@@ -12,7 +12,7 @@ from .methods.linear import task_arithmetic, weight_average
 from .shards import size_of, write_at
 from .workers import ByValue, one_thread
 
-PIECE = 1 << 18         # entries, a few megabytes with their task vectors: what stays in the cache is several times faster
+PIECE = 1 << 16         # entries, a megabyte or two with their task vectors: what stays in the cache is several times faster
 OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}
 
 
@@ -51,7 +51,7 @@ class Work:
         if METHODS[self.method].transforms or any(isinstance(expert, Adapter) for expert in self.experts.values()):
             yield self.read()
             return
-        stored = [state[self.name].detach().reshape(-1).split(PIECE) for state in (self.base, *self.experts.values())]
+        stored = [pieces_of(state, self.name) for state in (self.base, *self.experts.values())]
         for start, *ends in zip(*stored):
             yield read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
 
@@ -61,23 +61,31 @@ class Work:
 
     def run(self):
         """The merged tensor, or None once its numbers are in their place."""
-        tensor = self._merged().to(self.dtype)
-        if METHODS[self.method].per_task and self.rule != "method":
-            tensor = tensor.expand(len(self.tasks), *tensor.shape)
-        if self.place is None:
-            return tensor
-        write_at(*self.place, tensor)
+        pieces = (piece.to(self.dtype) for piece in self._merged())
+        if self.place is not None:
+            file, byte = self.place
+            for piece in pieces:
+                byte = write_at(file, byte, piece)
+            return None
+        first, *rest = pieces
+        if self.rule == "method" and not METHODS[self.method].elementwise:
+            return first
+        tensor = (torch.cat([first, *rest]) if rest else first).reshape(facts(self.base, self.name)[0])
+        return tensor.expand(len(self.tasks), *tensor.shape) if METHODS[self.method].per_task else tensor
 
     def _merged(self):
+        """The merged tensor in pieces: one, or flat ones where every entry is merged by itself."""
         if self.rule == "base":
-            return self.base[self.name]
+            yield self.base[self.name]
+            return
         spec, function = METHODS[self.method], OTHERS.get(self.rule)
         if self.rule == "method":
             function = partial(self._call, spec.tensor, self.found[-1])
             if not spec.elementwise:
-                return function(*self.read())
-        parts = [function(*piece).to(self.dtype).reshape(-1) for piece in self.pieces()]
-        return torch.cat(parts).reshape(facts(self.base, self.name)[0])
+                yield function(*self.read())
+                return
+        for piece in self.pieces():
+            yield function(*piece)
 
     def _call(self, function, found, *arguments):
         return call(function, *arguments, **{**self.settings, "tasks": self.tasks, **found, "name": self.name})
@@ -100,6 +108,11 @@ def look(sent, function, additive):
     """What a first pass asks about a work that an executor was given."""
     with one_thread():
         return ByValue(sent.value.look(function.value, additive))
+
+
+def pieces_of(state, name):
+    """The numbers of a tensor, in memory or on disk, flat and `PIECE` at a time."""
+    return state.pieces(name, PIECE) if hasattr(state, "pieces") else state[name].detach().reshape(-1).split(PIECE)
 
 
 def only(state, name):

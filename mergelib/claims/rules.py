@@ -92,9 +92,18 @@ class Evidence:
 
     @cached_property
     def language(self):
-        """Average score (x 100) of every row of the language table, over all fine-tuning seeds."""
-        tables = [ex.language_rows(suite, ex.language_selection(suite, **self.how), **self.how) for suite in self.adapters]
-        return pd.concat([ex.accuracy_table(table)["Avg"] for table in tables], axis=1).mean(axis=1)
+        """Average score (x 100) of the rows of the language table that learn nothing, over all fine-tuning seeds."""
+        return pd.concat([self._language(suite) for suite in self.adapters], axis=1).mean(axis=1)
+
+    @cached_property
+    def all_language(self):
+        """Average score (x 100) of every row of the language table, on the first seed's adapters."""
+        learned = ex.answer_rows(self.adapters[0], **self.how)
+        return pd.concat([self._language(self.adapters[0]), ex.accuracy_table(learned)["Avg"]])
+
+    def _language(self, suite):
+        rows = ex.language_rows(suite, ex.language_selection(suite, **self.how), **self.how)
+        return ex.accuracy_table(rows)["Avg"]
 
     @cached_property
     def language_ablation(self):

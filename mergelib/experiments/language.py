@@ -19,8 +19,7 @@ GUARD = {"lam_max": 1.0}    # on a matrix that an adapter hardly touched, no tas
 OTHER_RANK = {"paper": "matrix", "code": "numerical", "exact": "numerical"}
 ANSWERS = ("generated", "first")            # whose entropy counts, see `texts.answer_entropy`
 LEARNED = (         # method, preset, what the row's name says of it, options
-    ("concrete-ta", "", "", {}), ("concrete-am", "", "", {}), ("adamerging", "paper", "", {}),
-    ("adamerging++", "paper", "", {}), *(("doge-am", preset, f"{preset}, ", GUARD) for preset in DOGE),
+    ("adamerging", "paper", "", {}), ("adamerging++", "paper", "", {}),
     ("doge-am", "exact", "exact, damped 0.1, ", {**GUARD, "damping": 0.1}))
 
 
@@ -66,9 +65,9 @@ def language_selection(suite, **how):
 
 
 def language_rows(suite, tried, **how):
-    """All rows of a text suite on the test questions: no merge, data-free as chosen in `tried`, learned."""
+    """The rows of a text suite on the test questions that learn nothing there: no merge, data-free as chosen in `tried`."""
     jobs = {"Weight Averaging": Job("weight-average"), **dict(zip(tried.loc[tried["chosen"], "label"], chosen_jobs(tried)))}
-    return pd.concat([reference_rows(suite, **how), _named(jobs, suite, **how), answer_rows(suite, **how)])
+    return pd.concat([reference_rows(suite, **how), _named(jobs, suite, **how)])
 
 
 def answer_rows(suite, **how):

@@ -89,7 +89,8 @@ def elect(trimmed, majority):
 def agreeing(taus, thresholds, majority):
     """The task vectors as TIES leaves them (T x shape): trimmed, and zero where they differ from the elected sign."""
     trimmed = trim(taus, thresholds)
-    return trimmed * (torch.sign(trimmed) == elect(trimmed, majority))
+    sign = elect(trimmed, majority)
+    return (trimmed * sign).clamp_min_(0).mul_(sign)
 
 
 def ties(theta_0, taus, thresholds, majority, lam=1.0, combine="mean"):
@@ -108,4 +109,4 @@ def combined(theta_0, agree, lam=1.0, combine="mean"):
     """
     one_of("combine", combine, ("mean", "sum"))
     total = agree.sum(dim=0)
-    return theta_0 + lam * (total / (agree != 0).sum(dim=0).clamp_min(1) if combine == "mean" else total)
+    return theta_0 + lam * (total / agree.sign().abs_().sum(dim=0).clamp_min_(1) if combine == "mean" else total)
