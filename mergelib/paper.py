@@ -4,17 +4,25 @@ import pandas as pd
 
 from .paths import PAPER
 
+FAMILY_B = ("fusionbench", "doge_table5", "doge_table8")        # tables of family B's experts begin so, see `families`
 
-def published(name):
+
+def published(name, beside=None):
     """One published table by its file name without `.csv`, such as "doge_table1_vit_b32".
 
-    Columns: paper, table, model, method, group, setting, task, metric, value, unit. Raises ValueError with the known names.
+    Columns: paper, table, model, method, group, setting, task, metric, value, unit. `beside`: the suite beside whose numbers
+    they are to stand; if its experts are published ones, only rows of their family and tower are left, or none. Raises
+    ValueError with the known names.
     """
     file = PAPER / f"{name}.csv"
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in PAPER.glob("*.csv")))
         raise ValueError(f"There is no published table {name!r}. Known tables: {known}.")
-    return pd.read_csv(file)
+    table = pd.read_csv(file)
+    if beside is None or not beside.family:
+        return table
+    family = "B" if name.startswith(FAMILY_B) else "A"
+    return table[(table["model"].str.replace("/", "-") == beside.model) & (family == beside.family)]
 
 
 PRINTED = {"Consensus TA": "Consensus Merging", "Norm-based lambda": "Task Arithmetic + layer-wise lambda"}
@@ -34,11 +42,11 @@ def printed_name(label):
 AVERAGED = ("accuracy", "mean of the 8 task scores")
 
 
-def published_averages(*names):
-    """The printed averages of several tables by method: the first table that has a method counts."""
+def published_averages(*names, beside=None):
+    """The printed averages of several tables by method: the first table that has a method counts; `beside`: see `published`."""
     found = {}
     for name in names:
-        rows = published(name).query("task == 'Avg' and metric in @AVERAGED")
+        rows = published(name, beside).query("task == 'Avg' and metric in @AVERAGED")
         found = {**dict(zip(rows["method"], rows["value"])), **found}
     return found
 

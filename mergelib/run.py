@@ -1,6 +1,6 @@
 """`python -m mergelib.run figures|reproduce`: execute the notebooks in order, from the ledger or from nothing.
 
-With `--scale ViT-B-32` they run on the published CLIP experts and data sets, those that can so far.
+With `--scale ViT-B-32` they run on the published CLIP experts and data sets, those that make sense there.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -29,10 +30,27 @@ from .zoo import load_suite, read_manifest, zoo_folder
 NOTEBOOKS = ROOT / "notebooks"
 BEFORE = ROOT / "build" / "results-before"      # the ledger as it was when `reproduce` began
 SLOW = 600                                      # seconds of a merge that only `reproduce --all` repeats
-AT_SCALE = {        # the notebooks that run at the papers' scale: how many tasks they merge, how their parameters name a tower
+EMBEDDED = "embedded"       # tag of the cells that are of the embedded benchmark alone
+
+
+def on(tower, **more):
+    """The parameters with which a notebook runs on a tower."""
+    return {"model": tower, **more}
+
+
+AT_SCALE = {        # the notebooks that run at the papers' scale: how many tasks they merge, their parameters for a tower
+    "02-task-vectors": (8, on),
+    "03-doge-by-hand": (8, on),
     "04-vision-tables": (8, lambda tower: {"towers": [tower], "seeds": [0], "all_seeds": [0]}),
-    "05-task-count": (20, lambda tower: {"model": tower})}
-MEASURED = ("reference", "selection", "chosen", "learned", "selection-all", "all-methods", "literal-eta", "task-count")
+    "05-task-count": (20, on),
+    "06-unseen-tasks": (8, on),
+    "07-ablation": (20, on),
+    "08-rank-and-directions": (8, on),
+    "09-corruptions": (8, partial(on, severities=[5])),
+    "10-learned-coefficients": (8, on),
+    "11-trust-region": (8, on),
+    "14-static-or-dynamic": (8, on),
+    "15-paper-and-code": (8, on)}
 
 
 def main():
@@ -72,18 +90,18 @@ def run_at_scale(options):
     tower, out = options.scale, options.out or ROOT / "build" / options.scale
     chosen = {name: how for name, how in AT_SCALE.items() if name.startswith(options.only)}
     if not chosen:
-        sys.exit(f"At the papers' scale these notebooks run so far: {', '.join(AT_SCALE)}.")
+        sys.exit(f"At the papers' scale these notebooks run: {', '.join(AT_SCALE)}.")
     os.environ["MERGELIB_FIGURES"] = str((out / "figures").resolve())
     before_merging(load_suite(max(count for count, _ in chosen.values()), tower))
     for name, (_, parameters) in chosen.items():
-        execute(NOTEBOOKS / f"{name}.ipynb", out, parameters(tower) | dict(options.parameter))
+        execute(NOTEBOOKS / f"{name}.ipynb", out, parameters(tower) | dict(options.parameter), without=EMBEDDED)
     print(f"Notebooks and figures: {out}. Numbers: {RESULTS}.")
 
 
 def before_merging(suite):
     """Say how long a CPU will take, and stop with a CheckpointError if base and experts do not measure as published."""
     if next(iter(suite.heads.values())).device.type == "cpu":
-        hours, count = ex.seconds_per_model(suite.subset(suite.tasks[:8])) / 3600, ex.models_measured(MEASURED)
+        hours, count = ex.seconds_per_model(suite.subset(suite.tasks[:8])) / 3600, ex.models_measured()
         print(f"There is no GPU in use. One model takes about {hours:.1f} hours on the test pictures of eight tasks here, and "
               f"for eight tasks the notebooks measure about {count} models: {hours * count:.0f} hours or more, for some "
               f"methods learn. MERGELIB_DEVICE=cuda uses a GPU. Ctrl-C is safe; the next call resumes.")
@@ -92,23 +110,31 @@ def before_merging(suite):
     check_preflight(report)
 
 
-def execute(notebook, folder, parameters):
+def execute(notebook, folder, parameters, without=None):
     """Run one notebook with papermill; the executed copy replaces `folder/<name>` once every cell has run.
 
-    Raises ValueError for a parameter that the notebook does not have, which papermill itself would let pass.
+    Cells with the tag `without` are left out. Raises ValueError for a parameter that the notebook does not have, which
+    papermill itself would let pass.
     """
     known = papermill.inspect_notebook(str(notebook))
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
     start = time.monotonic()
     target = folder / notebook.name
-    write_atomically(target, lambda part: _papermill(notebook, part, parameters))
+    write_atomically(target, lambda part: _papermill(notebook, part, parameters, without))
     tqdm.write(f"{notebook.name}: {time.monotonic() - start:.0f} s")
 
 
-def _papermill(notebook, part, parameters):
+def cells_without(notebook, tag):
+    """The cells of a notebook file but those with a tag."""
+    return [cell for cell in nbformat.read(notebook, as_version=4).cells if tag not in cell.metadata.get("tags", [])]
+
+
+def _papermill(notebook, part, parameters, without):
     """Execute into `part` and clean what papermill adds, so that unchanged results leave the file unchanged."""
-    papermill.execute_notebook(str(notebook), str(part), parameters={k: _literal(v) for k, v in parameters.items()},
+    chosen = nbformat.read(notebook, as_version=4)
+    chosen.cells = cells_without(notebook, without)
+    papermill.execute_notebook(chosen, str(part), parameters={k: _literal(v) for k, v in parameters.items()},
                                cwd=str(NOTEBOOKS), progress_bar=False, kernel_name="python3")
     nbformat.write(clean(nbformat.read(part, as_version=4)), part)
 

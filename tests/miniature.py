@@ -12,12 +12,15 @@ from functools import cache
 import datasets
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModel
 
 from mergelib import clip
+from mergelib.benchmark import load_task
+from mergelib.benchmark.corruptions import CORRUPTIONS
 from mergelib.clip.tasks import load_tasks
+from mergelib.experiments import FOUR
 from mergelib.models import empty_tower, tokenizer
 
 SIDE, ROWS = 32, {"train": 40, "test": 16}
@@ -65,15 +68,23 @@ def pictures(name, part):
     return [Image.fromarray(rng.integers(256, size=(*side, 3), dtype=np.uint8)).convert(grey) for side in sides], labels
 
 
-def _parquet(name, part):
+def _parquet(name, part, change=lambda image: image):
     """One split as `datasets` uploads it."""
     task, (images, labels) = tasks()[name], pictures(name, part)
     kind = datasets.Value("bool") if name == "PCAM" else datasets.ClassLabel(names=list(task.classes))
     features = datasets.Features({task.image: datasets.Image(), task.label: kind})
     file = io.BytesIO()
-    columns = {task.image: [{"bytes": _encoded(image), "path": None} for image in images], task.label: labels}
+    columns = {task.image: [{"bytes": _encoded(change(image)), "path": None} for image in images], task.label: labels}
     datasets.Dataset.from_dict(columns, features=features).to_parquet(file)
     return file.getvalue()
+
+
+def _corrupted(name):
+    """The files of a data set's corrupted copies, which here are all the same: its test pictures as negatives."""
+    if name not in [load_task(task).sibling for task in FOUR]:
+        return {}
+    negatives = _parquet(name, "test", ImageOps.invert)
+    return {f"data/{corruption.replace(' ', '_')}-00000-of-00001.parquet": negatives for corruption in CORRUPTIONS}
 
 
 def _tar(name, part):
@@ -113,9 +124,9 @@ def fill(hub, folder, names):
         else:
             files = {f"{PLACES.get(name, 'data/')}{split}-00000-of-00001.parquet": _parquet(name, part)
                      for part, split in task.splits.items()}
-        if name == "GTSRB":         # as there: a script, which nobody runs, and corrupted copies
-            other |= {"gtsrb.py": b"raise SystemExit", "data/contrast-00000-of-00001.parquet": b"not wanted"}
-        hub.repos[f"datasets/{task.dataset}"] = files | other
+        if name == "GTSRB":         # as there: a script, which nobody runs, and copies that are not wanted
+            other |= {"gtsrb.py": b"raise SystemExit", "data/fog-00000-of-00001.parquet": b"not wanted"}
+        hub.repos[f"datasets/{task.dataset}"] = files | _corrupted(name) | other
     return hub
 
 

@@ -66,6 +66,16 @@ def test_the_commit_is_resolved_once_and_pinned(hub):
             "data/train-0.parquet": {"bytes": 300, "sha256": sha256(b"t" * 300)}}}}
 
 
+def test_what_is_wanted_later_of_a_repository_comes_from_its_pinned_commit(hub):
+    other = Source("who/data", "dataset", ("*other*.parquet",))
+    first = fetch([DATA])
+    assert list(fetch([other])[other]) == ["data/other-0.parquet"] and fetch([DATA]) == first
+    assert sorted(json.loads(fetching.LOCK.read_text())["datasets/who/data"]["files"]) == [
+        "data/other-0.parquet", "data/test-0.parquet", "data/train-0.parquet"]
+    hub.log.clear()
+    assert fetch([other, DATA])[DATA] == first[DATA] and hub.log == []
+
+
 def test_a_repository_that_changed_later_is_not_taken(hub, tmp_path):
     fetch([MODEL])
     hub.repos["models/who/model"]["model.safetensors"] = b"n" * 5000

@@ -1,5 +1,7 @@
 """Does a suite of the papers, from files of the published formats to accuracies, agree with transformers?"""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,12 @@ pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 
 import miniature
 from local_hub import LocalHub
+from test_families import ImageEncoder, save  # noqa: F401
 
 from mergelib import CheckpointError, clip, evaluate, load_suite, merge
-from mergelib.families import read_clip
+from mergelib.benchmark import EIGHT as EMBEDDED
+from mergelib.clip.hub import FetchError
+from mergelib.families import convert, read_clip
 from mergelib.names import clip_to_open_clip
 
 EIGHT = list(miniature.tasks())[:8]
@@ -66,14 +71,34 @@ def test_pictures_come_by_split_and_the_cache_answers_without_the_data_set(suite
     assert pixels.shape == (16, 32, 32, 3) and labels.tolist() == miniature.pictures("SVHN", "test")[1]
     assert [len(suite.pictures("SVHN", split)[1]) for split in ("validation", "train")] == [4, 36]
     assert np.array_equal(suite.pictures("SVHN", "train", 5)[1], suite.pictures("SVHN", "train")[1][:5])
+    assert np.array_equal(suite.pictures("SVHN", "test", 5)[0], pixels[[0, 3, 6, 9, 12]])        # perhaps sorted by class
     monkeypatch.setattr(clip.pictures, "_open", None)
     assert np.array_equal(suite.pictures("SVHN", "test")[0], pixels)
 
 
-def test_corruptions_are_refused_and_clean_is_not(suite):
-    assert suite.under("clean") is suite
-    with pytest.raises(ValueError, match="clip-8 has clean test pictures only, not jpeg-5"):
-        suite.under("jpeg-5")
+def test_corrupted_test_pictures_are_the_data_sets_copies_fetched_when_needed(suite, patched):
+    def noted():
+        return json.loads((patched / "lock.json").read_text())["datasets/tanganke/gtsrb"]["files"]
+
+    under = suite.under("motion blur 5 cifar")
+    assert not any("motion_blur" in name for name in noted())
+    (clean, labels), (ours, same) = (each.pictures("GTSRB", "test") for each in (suite, under))
+    assert [name for name in noted() if "motion_blur" in name] == ["data/motion_blur-00000-of-00001.parquet"]
+    assert np.array_equal(labels, same) and np.abs(ours.astype(int) - (255 - clean.astype(int))).max() <= 1     # by rounding
+    assert np.array_equal(under.pictures("GTSRB", "validation")[0], suite.pictures("GTSRB", "validation")[0])
+    assert under.under("clean").pictures("GTSRB", "test")[0].tobytes() == clean.tobytes()
+
+
+def test_corruptions_that_the_data_sets_have_not_are_refused(suite):
+    for condition in ("contrast 3 cifar", "contrast 5 imagenet"):
+        with pytest.raises(ValueError, match=f"clip-8 have one copy .* severity 5 of 'cifar', and none for '{condition}'"):
+            suite.under(condition)
+    with pytest.raises(FetchError, match=r"tanganke/dtd has no file like \*contrast\*"):
+        suite.under("contrast 5 cifar").pictures("DTD", "test")
+
+
+def test_tasks_of_the_benchmark_stand_for_the_papers(suite):
+    assert suite.named("digits", "landuse") == ("MNIST", "EuroSAT") and suite.named(*EMBEDDED) == suite.tasks
 
 
 def test_a_second_suite_needs_no_network_and_is_the_same(suite, patched, monkeypatch):
@@ -92,6 +117,22 @@ def test_a_projection_without_task_vectors_stays_finite_and_the_bases(suite, met
     merged = merge(method, suite.base, suite.experts, **options)
     assert all(torch.isfinite(tensor).all() for tensor in merged.values())
     assert torch.allclose(merged["proj"], suite.base["proj"], atol=1e-6)
+
+
+def test_experts_of_family_a_become_a_suite_by_way_of_conversion(suite, save, tmp_path):      # noqa: F811
+    files = {}
+    for task in EIGHT[:2]:
+        whole = CLIP(**miniature.OPEN_CLIP)
+        whole.visual.load_state_dict(suite.experts[task])
+        files[task] = tmp_path / f"{task}.safetensors"
+        convert(save(ImageEncoder(whole), name=f"{task}.pt"), files[task], allow_pickle=True)
+    other = clip.with_experts(suite, files, "A")
+    assert (other.family, other.tasks) == ("A", tuple(EIGHT[:2])) and other.digest != suite.digest
+    for task in other.tasks:
+        found = evaluate(other.experts[task], other, [task])["accuracy"].item()
+        assert found == pytest.approx(miniature.accuracy(miniature.models()[1][task], task))
+    exchanged = clip.with_experts(suite, dict(zip(EIGHT, reversed(files.values()))), "A")
+    assert exchanged.digest != other.digest
 
 
 def test_only_suites_that_exist(suite):

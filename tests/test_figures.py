@@ -1,6 +1,7 @@
 """Do the figures say what they show, in one style, and in the same bytes every time?"""
 
 from itertools import pairwise, product
+from types import SimpleNamespace
 
 import IPython.display
 import matplotlib
@@ -237,16 +238,20 @@ def test_coefficients_have_a_panel_per_method():
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == TASKS
 
 
-def test_the_corrupted_pictures_are_those_of_their_row_and_column(monkeypatch):
-    def corrupted(task, split, condition):
-        asked.append((task, condition))
-        return np.ones((4, 32, 32, 3), np.uint8), None
+def test_the_corrupted_pictures_are_those_of_their_row_and_column():
+    class Under:
+        def __init__(self, condition):
+            self.condition = condition
+
+        def pictures(self, task, split):
+            asked.append((task, split, self.condition))
+            return np.full((4, 32, 32, 3), self.condition != "clean", np.uint8), None
+
     asked = []
-    monkeypatch.setattr(figures.late, "load_pictures", lambda task, split: (np.zeros((4, 32, 32, 3), np.uint8), None))
-    monkeypatch.setattr(figures.late, "load_corrupted", corrupted)
-    figure = figures.corrupted(("signs", "dice"), "cifar")
-    assert len(figure.axes) == 8 * 6 and len(asked) == 7 * 6
-    assert asked[:6] == [(task, f"motion blur {severity} cifar") for task in ("signs", "dice") for severity in (1, 3, 5)]
+    figure = figures.corrupted(SimpleNamespace(under=Under), ("signs", "dice"), "cifar")
+    assert len(figure.axes) == len(asked) == 8 * 6 and {split for _, split, _ in asked} == {"test"}
+    assert asked[6:12] == [(task, "test", f"motion blur {severity} cifar") for task in ("signs", "dice")
+                           for severity in (1, 3, 5)]
     assert [axis.images[0].get_array().max() for axis in figure.axes] == [0] * 6 + [1] * 42
 
 

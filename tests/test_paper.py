@@ -1,6 +1,7 @@
 """Are the published numbers there, tidy, and as printed? And are the averages that do not fit those of the errata?"""
 
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,14 @@ def test_the_readme_lists_every_table():
     listed = re.findall(r"^\| `(\w+)\.csv` .* \| (\d+) \|", (PAPER / "README.md").read_text(), re.M)
     listed = {name: int(rows) for name, rows in listed if name != "implementation_facts"}
     assert listed == {name: len(published(name)) for name in TABLES}
+
+
+@pytest.mark.parametrize("end, model, methods", [("b32", "ViT-B/32", 14), ("b16", "ViT-B/16", 9), ("l14", "ViT-L/14", 11)])
+def test_family_b_has_tables_of_the_same_form(end, model, methods):
+    table = published(f"fusionbench_vit_{end}")
+    assert list(table.columns) == COLUMNS and set(table["model"]) == {model} and set(table["unit"]) == {"%"}
+    wide = table.pivot(index="method", columns="task", values="value")
+    assert wide.shape == (methods, 9) and (wide.pop("Avg") - wide.mean(axis=1)).abs().max() < 0.1       # all are rounded to 0.1
 
 
 @EVERY_TABLE
@@ -45,6 +54,15 @@ def test_printed_averages():
     assert published_average("doge_table1_vit_b32", "Task Arithmetic") == 69.1
     assert published_average("doge_table1_vit_b32", "DOGE TA") == 80.7
     assert published_average("doge_table5_unseen_vit_b32", "DOGE TA", "unseen") == 64.8
+
+
+def test_published_experts_stand_beside_numbers_of_their_family_and_tower_only():
+    b32, embedded = SimpleNamespace(model="ViT-B-32", family="B"), SimpleNamespace(model="main", family="")
+    a, b, large = "doge_table1_vit_b32", "doge_table5_unseen_vit_b32", "fusionbench_vit_l14"
+    assert [len(published(name, beside=b32)) for name in (a, large)] == [0, 0]
+    assert published(b, beside=b32).equals(published(b)) and published(a, beside=embedded).equals(published(a))
+    assert published_averages(a, "tatr_table1_vit_b32", large, beside=b32) == {}
+    assert published_averages(a, "fusionbench_vit_b32", beside=b32)["AdaMerging"] == 82.6       # family A: 80.1
 
 
 def test_averages_are_known_of_accuracies_and_of_scores():

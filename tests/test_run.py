@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
@@ -51,6 +52,21 @@ def test_an_executed_notebook_is_clean_and_the_same_every_time(notebooks, tmp_pa
     assert target.read_bytes() == first and list(target.parent.iterdir()) == [target]
 
 
+def test_cells_with_a_tag_can_be_left_out(notebooks, tmp_path):
+    source = write_notebook(notebooks / "01-tiny.ipynb")
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells.insert(2, new_code_cell("raise RuntimeError", metadata={"tags": ["other", "embedded"]}))
+    nbformat.write(notebook, source)
+    run.execute(source, tmp_path, {"number": "1"}, without="embedded")
+    assert [cell.source for cell in nbformat.read(tmp_path / source.name, as_version=4).cells[2:]] == ["print(number + 1)"]
+
+
+def test_what_runs_at_the_papers_scale_is_there_and_has_its_parameters():
+    for name, (count, parameters) in run.AT_SCALE.items():
+        known = papermill.inspect_notebook(str(run.NOTEBOOKS / f"{name}.ipynb"))
+        assert count in (8, 20) and set(parameters("ViT-B-32")) <= set(known)
+
+
 def test_a_failing_notebook_leaves_the_old_one(notebooks):
     source = write_notebook(notebooks / "01-tiny.ipynb", last="raise RuntimeError('no such number')")
     before = source.read_bytes()
@@ -92,7 +108,8 @@ def test_cleaning_drops_what_changes_from_run_to_run_and_keeps_the_results():
 def command(notebooks, monkeypatch, tmp_path):
     """Run the command line on three notebooks; returns what was executed. `command.fails`: the notebook that fails."""
     def command(*arguments):
-        def execute(notebook, folder, parameters):
+        def execute(notebook, folder, parameters, without=None):
+            assert without == ("embedded" if "--scale" in arguments else None)
             done.append((notebook.stem, folder, parameters))
             if notebook.stem == command.fails:
                 raise KeyboardInterrupt
@@ -244,7 +261,7 @@ def test_one_notebook_at_the_papers_scale_with_a_parameter(command, at_scale, tm
 
 
 def test_a_notebook_that_does_not_run_at_the_papers_scale_is_named(command, at_scale):
-    with pytest.raises(SystemExit, match="At the papers' scale these notebooks run so far: 02-b, 05-c"):
+    with pytest.raises(SystemExit, match="At the papers' scale these notebooks run: 02-b, 05-c"):
         command("reproduce", "--scale", "ViT-B-32", "--only", "00")
     assert at_scale == []
 
@@ -255,7 +272,7 @@ def test_before_merging_a_cpu_is_announced_and_what_is_off_stops_the_run(monkeyp
                             "cause": cause}])
     monkeypatch.setattr(run.ex, "golden_report", lambda suite: report)
     monkeypatch.setattr(run.ex, "seconds_per_model", lambda suite: 7200.0)
-    monkeypatch.setattr(run.ex, "models_measured", lambda experiments: 100)
+    monkeypatch.setattr(run.ex, "models_measured", lambda: 100)
     suite = SimpleNamespace(heads={"SVHN": SimpleNamespace(device=SimpleNamespace(type=device))}, tasks=(),
                             subset=lambda tasks: tasks)
     with pytest.raises(CheckpointError, match="expert SVHN: 90.0 %.* a wrong split") if cause else nullcontext():
@@ -266,8 +283,10 @@ def test_before_merging_a_cpu_is_announced_and_what_is_off_stops_the_run(monkeyp
 
 
 def test_the_models_to_measure_are_counted_in_the_embedded_ledger(ledger):
-    row = ROW | {"suite": "sketch-8", "metric": "accuracy", "split": "test"}
+    row = ROW | {"suite": "sketch-8", "metric": "accuracy", "split": "test", "condition": "clean"}
     ledger.record("chosen", [row | {"task": str(task), "method": method} for method in ("a", "b") for task in range(8)])
-    ledger.record("other", [row | {"task": str(task), "method": "c"} for task in range(8)])
-    ledger.record("chosen", [row | {"task": str(task), "seed": "1"} for task in range(8)])
-    assert run.ex.models_measured(("chosen",), ledger) == 2
+    for other in ({"seed": "1"}, {"suite": "sketch-20"}, {"metric": "loss"}, {"condition": "contrast 3 cifar"}):
+        ledger.record("other", [row | other | {"task": str(task)} for task in range(8)])
+    assert run.ex.models_measured(ledger) == 2
+    ledger.record("other", [row | {"condition": "contrast 5 cifar", "task": str(task)} for task in range(8)])
+    assert run.ex.models_measured(ledger) == 3

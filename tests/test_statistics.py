@@ -16,7 +16,16 @@ def scores(tower, suite, count):
     return image_features(tower, normalise_pixels(suite.pictures(TASK, "train", count)[0])) @ suite.heads[TASK]
 
 
-# --- gradients of single pictures
+# --- gradients
+
+def test_a_gradient_in_parts_is_that_of_all_pictures(tiny_suite, monkeypatch):
+    whole = loss_gradient(tiny_suite.base, tiny_suite, TASK, "train", 10)
+    monkeypatch.setattr("mergelib.adapt.gradients.PAPER_TOWERS", ("tiny",))
+    monkeypatch.setattr("mergelib.adapt.gradients.TOGETHER", 4)         # 4, 4 and 2 of them
+    parts = loss_gradient(tiny_suite.base, tiny_suite, TASK, "train", 10)
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)      # sums in another order, fp32
+
 
 def test_the_absolute_gradient_is_the_mean_over_pictures_of_each_one_s(tiny_suite):
     tower = trainable_tower(tiny_suite.base, tiny_suite, TASK)

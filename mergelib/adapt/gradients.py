@@ -3,8 +3,10 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..models import build_tower, image_features, images_of
+from ..models import PAPER_TOWERS, build_tower, image_features, images_of
 from ..progress import progress
+
+TOGETHER = 50       # pictures that go through a tower of the papers at once, with all that its gradient needs
 
 
 def trainable_tower(state, suite, task):
@@ -22,8 +24,11 @@ def loss_gradient(state, suite, task, split="validation", count=None):
     """
     pixels, labels = suite.pictures(task, split, count)
     tower, head = trainable_tower(state, suite, task), suite.heads[task]
-    scores = image_features(tower, images_of(suite, task, pixels)) @ head
-    cross_entropy(scores, torch.as_tensor(labels, device=head.device)).backward()
+    labels, size = torch.as_tensor(labels, device=head.device), TOGETHER if suite.model in PAPER_TOWERS else len(pixels)
+    for i in range(0, len(pixels), size):
+        images, truth = images_of(suite, task, pixels[i:i + size]), labels[i:i + size]
+        loss = cross_entropy(image_features(tower, images) @ head, truth)
+        (loss * (len(truth) / len(pixels))).backward()
     return {name: weight.grad for name, weight in tower.named_parameters()}
 
 

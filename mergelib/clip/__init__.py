@@ -7,16 +7,20 @@ text tower. Only the image towers are merged; their projection, which these expe
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
+from ..benchmark import load_task
+from ..benchmark.corruptions import SEVERITIES, parse_condition
 from ..checkpoints import read_state, write_state
 from ..families import read_clip, read_tower
 from ..models import PAPER_TOWERS, build_head, build_paper_clip
 from ..paths import CACHE
 from ..progress import progress
 from ..zoo import Suite
+from ..zoo.store import checksum
 from .hub import Source, choose, fetch, pin
 from .pictures import load_pictures
 from .tasks import load_tasks
@@ -28,26 +32,38 @@ WEIGHTS = ("config.json", "*.safetensors|*.bin")
 
 @dataclass(frozen=True)
 class ClipSuite(Suite):
-    """A suite of one of the papers' towers; test pictures are clean."""
+    """A suite of one of the papers' towers."""
 
     family: str = "B"
     data: dict = field(default_factory=dict)        # task -> (name in the repository -> path, commit) of its data set
 
+    def named(self, *names):
+        """The data sets for which some tasks of `benchmark` stand."""
+        return tuple(load_task(name).sibling for name in names)
+
     def pictures(self, task, split, count=None):
-        """(pixels uint8 N x side x side x 3, labels int64 N) of one task's split: all, or the first `count`."""
-        files, commit = self.data[task]
-        known = load_tasks()[task]
-        names = choose(Source(known.dataset, "dataset", (_pattern(known, "test" if split == "test" else "train"),)), files)
+        """(pixels uint8 N x side x side x 3, labels int64 N) of one task's split: all, or `count` (see `load_pictures`)."""
+        known, (files, commit) = load_tasks()[task], self.data[task]
+        part = "test" if split == "test" else "train"
+        if split == "test" and self.condition != "clean":
+            part = split = parse_condition(self.condition)[0].replace(" ", "_")
+            source = Source(known.dataset, "dataset", (_pattern(known, part),))
+            files = fetch([source])[source]
+        names = choose(Source(known.dataset, "dataset", (_pattern(known, part),)), files)
         grid = int((len(self.base["positional_embedding"]) - 1) ** 0.5)
         side = grid * self.base["conv1.weight"].shape[-1]
         return load_pictures(known, split, [files[name] for name in names], commit[:8], side, count)
 
     def under(self, condition):
-        """The suite itself; ValueError for a corruption."""
-        if condition != "clean":
-            raise ValueError(f"{self.name} has clean test pictures only, not {condition}; corruptions are of the embedded "
-                             f"suites.")
-        return self
+        """The same suite with its test pictures under another condition, of the four tasks that the papers corrupt.
+
+        The data sets of these have a corrupted copy for every corruption, which stands for the worst severity of "cifar": how
+        strong it is they do not say. It is fetched when it is needed. ValueError for other severities and definitions.
+        """
+        if condition != "clean" and parse_condition(condition)[1:] != (SEVERITIES[-1], "cifar"):
+            raise ValueError(f"The data sets of {self.name} have one copy for each corruption, filed as severity "
+                             f"{SEVERITIES[-1]} of 'cifar', and none for {condition!r}.")
+        return replace(self, condition=condition)
 
 
 def load_clip_suite(name, model, device=None):
@@ -77,14 +93,31 @@ def load_clip_suite(name, model, device=None):
                      data={task: (found[source], commits[source]) for task, source in zip(tasks, data)})
 
 
+def with_experts(suite, files, family):
+    """A `ClipSuite` with other experts: files that `convert` wrote, task -> path, of family "A" or "C" (see `families`).
+
+    Everything else stays: base, heads and test pictures. Raises CheckpointError.
+
+    >>> suite = with_experts(load_suite(8, "ViT-B-32"), {"SVHN": "a/svhn.safetensors", ...}, "A")       # doctest: +SKIP
+    >>> check_preflight(golden_report(suite))                                                           # doctest: +SKIP
+    """
+    device = next(iter(suite.heads.values())).device
+    towers = {task: read_tower(file) for task, file in files.items()}
+    experts = {task: suite.base | {name: tensor.to(device, torch.float32) for name, tensor in tower.items()}
+               for task, tower in towers.items()}
+    digest = _digest(suite.digest, family, {task: checksum(Path(file)) for task, file in files.items()})
+    return replace(suite, experts=experts, family=family, digest=digest)
+
+
 def _digest(*what):
     """Eight hex digits of commits and of what heads are made of: where one differs, results are others."""
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
 
 
 def _pattern(task, part):
-    """Which files of a data set's repository hold its training or test pictures; scripts and other splits are left out."""
-    stem = f"{task.folder}/*{task.splits[part]}*" if task.folder else f"*{task.splits[part]}*"
+    """Which files of a data set's repository hold its training or test pictures, or a corrupted copy; no scripts."""
+    name = task.splits.get(part, part)
+    stem = f"{task.folder}/*{name}*" if task.folder else f"*{name}*"
     return f"{stem}.parquet|{stem}.tar|{stem}"
 
 

@@ -44,7 +44,8 @@ def fetch(sources):
     SHA-256, where the Hub tells it. Raises FetchError.
     """
     pinned = pin(sources)
-    found = {source: {name: _cached(source, pinned, name) for name in pinned[source.key]["files"]} for source in sources}
+    found = {source: {name: _cached(source, pinned, name) for name in choose(source, sorted(pinned[source.key]["files"]))}
+             for source in sources}
     missing = [(source, name) for source, files in found.items() for name, path in files.items() if path is None]
     if missing:
         _announce(missing, pinned)
@@ -60,21 +61,28 @@ def pin(sources):
     except ValueError as error:
         raise FetchError(f"{LOCK} is damaged ({error}). Restore it with git, or delete it: then commits are resolved "
                          f"anew.") from error
-    new = {source.key: _resolve(source) for source in sources if source.key not in pinned}
+    new = [source for source in sources if not _knows(pinned.get(source.key), source)]
+    for source in new:
+        pinned[source.key] = _resolve(source, pinned.get(source.key, {"commit": None, "files": {}}))
     if new:
-        pinned |= new
         text = json.dumps(dict(sorted(pinned.items())), indent=1) + "\n"
         write_atomically(LOCK, lambda part: part.write_text(text))
     return pinned
 
 
-def _resolve(source):
-    """What the Hub has at this moment: the commit, and the wanted files."""
+def _knows(entry, source):
+    """Whether an entry of the lock file has files for all that a source wants."""
+    return entry is not None and all(any(fnmatch(name, part) for name in entry["files"] for part in pattern.split("|"))
+                                     for pattern in source.patterns)
+
+
+def _resolve(source, entry):
+    """An entry of the lock file with the wanted files, of its commit; what the Hub has at this moment if it has none."""
     from huggingface_hub import HfApi
     with explained(source, "its list of files (size not known yet)"):
-        info = HfApi().repo_info(source.repo, repo_type=source.kind, files_metadata=True)
+        info = HfApi().repo_info(source.repo, repo_type=source.kind, revision=entry["commit"], files_metadata=True)
     there = {file.rfilename: {"bytes": file.size, "sha256": file.lfs.sha256 if file.lfs else None} for file in info.siblings}
-    return {"commit": info.sha, "files": {name: there[name] for name in choose(source, sorted(there))}}
+    return {"commit": info.sha, "files": entry["files"] | {name: there[name] for name in choose(source, sorted(there))}}
 
 
 def choose(source, names):

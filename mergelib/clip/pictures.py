@@ -19,11 +19,13 @@ class DataError(ValueError):
 
 
 def load_pictures(task, split, files, version, side, count=None):
-    """The first `count` pictures of one split of a `PaperTask`, default all, read once and kept on disk.
+    """`count` pictures of one split of a `PaperTask`, default all, read once and kept on disk.
 
-    `files`: paths of the data set's files for this split; `version`: of the data set, eight digits or so; `side`: of the
-    pictures, in pixels. Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is
-    scaled to `side` (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
+    `split`: "train", "validation", "test", or a corrupted copy of the last by its name in the data set. `files`: paths of the
+    data set's files for it; `version`: of the data set, eight digits or so; `side`: of the pictures, in pixels; `count`: of
+    test pictures, which may lie class by class, so many are taken at equal distances, of others the first.
+    Returns (pixels uint8 N x side x side x 3, mapped from disk; labels int64 N). The shorter side is scaled to `side`
+    (bicubic), then the middle is cut out, as OpenAI's preprocessing does. Raises DataError.
     """
     stem = CACHE / "clip" / f"{task.name}-{split}-{'all' if count is None else count}-{side}-{version}"
     pixels, labels = (Path(f"{stem}{end}.npy") for end in ("", "-labels"))
@@ -37,10 +39,10 @@ def load_pictures(task, split, files, version, side, count=None):
 def rows_of(split, total):
     """Which rows of a data set's training or test pictures (`total` of them) a split has, in its order.
 
-    The test split has all in theirs. Training pictures are shuffled and their last tenth held out, as FusionBench does by
-    `random_split` with seed 0, so that its validation pictures are ours.
+    The test split and its copies have all in theirs. Training pictures are shuffled and their last tenth held out, as
+    FusionBench does by `random_split` with seed 0, so that its validation pictures are ours.
     """
-    if split == "test":
+    if split not in ("train", "validation"):
         return np.arange(total)
     order, held = torch.randperm(total, generator=torch.Generator().manual_seed(0)).numpy(), int(total * HELD)
     return {"validation": order[total - held:][:MOST], "train": order[:total - held]}[split]
@@ -64,10 +66,12 @@ def _open(files, folder):
 
 
 def _write(task, split, data, side, count, pixels, labels):
-    """Write the pixels and labels of one split's first pictures, each file whole or not at all."""
-    part = "test" if split == "test" else "train"
+    """Write the pixels and labels of one split's pictures, each file whole or not at all."""
+    part = "train" if split in ("train", "validation") else "test"
     _check(task, part, data)
-    rows = rows_of(split, len(data))[:count]
+    rows = rows_of(split, len(data))
+    if count is not None and count < len(rows):
+        rows = rows[np.arange(count) * len(rows) // count] if part == "test" else rows[:count]
     found = np.array(data.select_columns([task.label])[rows][task.label], dtype=np.int64)
     if found.min() < 0 or found.max() >= len(task.classes):
         raise DataError(f"{task.dataset} has labels from {found.min()} to {found.max()}, {task.name} has {len(task.classes)} "

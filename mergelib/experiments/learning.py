@@ -14,8 +14,7 @@ from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
 from ..progress import progress
-from ..workers import run_all
-from .measure import Job, label, ledger_rows
+from .measure import Job, label, ledger_rows, run_jobs
 from .vectors import short
 
 PATHS = (Job("adamerging-taskwise", "paper"), Job("adamerging-taskwise++", "paper"))
@@ -32,7 +31,7 @@ def coefficients(suite, jobs, ledger=None, recompute=False):
     """
     ledger = Ledger() if ledger is None else ledger
     missing = [job for job in jobs if recompute or None in [ledger.find(row) for row in _rows(suite, job)]]
-    done = run_all(_learn, missing, suite)
+    done = run_jobs(_learn, suite, missing)
     for k, path in progress(done, "learning coefficients", disable=not missing, total=len(missing)):
         ledger.record("coefficients", [_valued(row, path[row["options"]["tensor"], row["options"]["step"]][row["task"]])
                                        for row in _rows(suite, missing[k])])

@@ -70,9 +70,7 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
         raise CheckpointError(f"The ledger lacks {len(missing)} measurements ({experiment}) on the tower {suite.model!r}, "
                               f"whose weights are not all shipped. Train them with `make zoo TOWER={suite.model} "
                               f"ARGS='--also mtl pcgrad'` (hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
-    wanted = [jobs[i] for i in missing]         # a tower of the papers needs the whole machine for one of them
-    done = enumerate(_measure_job(suite, job) for job in wanted) if suite.model in PAPER_TOWERS else run_all(
-        _measure_job, wanted, suite)
+    done = run_jobs(_measure_job, suite, [jobs[i] for i in missing])
     for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
         ledger.record(experiment, rows)
         known[missing[k]] = _lookup(suite, jobs[missing[k]], ledger)
@@ -80,6 +78,13 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     table["label"] = [label(method, preset) for method, preset in zip(table["method"], table["preset"])]
     table["group"] = [group(method) for method in table["method"]]
     return table
+
+
+def run_jobs(function, suite, jobs):
+    """As `workers.run_all`; on a tower of the papers one after the other, since each job needs the whole machine."""
+    if suite.model in PAPER_TOWERS:
+        return enumerate(function(suite, job) for job in jobs)
+    return run_all(function, jobs, suite)
 
 
 def reference_rows(suite, **how):

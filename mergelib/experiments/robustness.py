@@ -22,11 +22,13 @@ def conditions(severities=(WORST,), definitions=DEFINITIONS):
 def robustness(suite, **how):
     """Methods that do not look at test pictures, four tasks merged, under every corruption at its worst: rows of `measure`.
 
-    Hyper-parameters are chosen on clean validation pictures. The methods of `CURVES` are measured at all severities.
+    Hyper-parameters are chosen on clean validation pictures. The methods of `CURVES` are measured at all severities; a suite of
+    the papers has one severity and definition.
     """
-    tried = choose("selection", suite, [(*grid, {}) for grid in GRIDS if grid[0] != "norm-lambda"], FOUR, **how)
-    every = {"tasks": FOUR, "conditions": conditions(SEVERITIES)}
-    worst = {"tasks": FOUR, "conditions": conditions()}
+    four, one = suite.named(*FOUR), conditions(definitions=("cifar",))
+    tried = choose("selection", suite, [(*grid, {}) for grid in GRIDS if grid[0] != "norm-lambda"], four, **how)
+    every = {"tasks": four, "conditions": one if suite.family else conditions(SEVERITIES)}
+    worst = {"tasks": four, "conditions": one if suite.family else conditions()}
     curves = tried["label"].isin(CURVES)
     jobs = [Job("pretrained", **every), Job("individual", **every), *chosen_jobs(tried[curves], **every),
             Job("weight-average", **worst), Job("fisher", **worst), *chosen_jobs(tried[~curves], **worst)]
@@ -38,7 +40,7 @@ def adapted(suite, **how):
 
     They learn under each condition anew.
     """
-    jobs = [Job(method, preset, {}, FOUR, conditions=(name,)) for name in conditions(definitions=("cifar",))
+    jobs = [Job(method, preset, {}, suite.named(*FOUR), conditions=(name,)) for name in conditions(definitions=("cifar",))
             for method, preset in LEARNED]
     return measure("robustness", suite, jobs, **how)
 

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from ..adapt import loss_gradient
-from ..benchmark import SIZES
 from ..ledger import Ledger, canonical
 from ..merge import stream
 from ..methods import ENCODER_MATRICES
@@ -130,25 +129,25 @@ def taylor_check(suite, ledger=None, recompute=False):
     jobs = [Job("task-arithmetic", "", {"lam": lam}, split="validation") for lam in TAYLOR_LAMBDAS]
     table = measure("taylor", suite, [Job("pretrained", split="validation"), *jobs], **how)
     loss = table[table["metric"] == "loss"].set_index(["options", "task"])["value"]
+    count = table.drop_duplicates("task").set_index("task")["count"]
     taus = {task: {name: expert[name] - suite.base[name] for name in suite.base} for task, expert in suite.experts.items()}
     total = {name: sum(tau[name] for tau in taus.values()) for name in suite.base}
     rows = []
     for task in suite.tasks:
-        slope = _slope(suite, task, total, ledger, recompute)
+        slope = _slope(suite, task, total, count[task], ledger, recompute)
         proxy = -float(sum((taus[task][name] * total[name]).sum() for name in total))
         rows += [{"task": task, "lam": lam, "actual": loss[canonical({"lam": lam}), task] - loss["{}", task],
                   "first order": lam * slope, "proxy": lam * proxy} for lam in TAYLOR_LAMBDAS]
     return pd.DataFrame(rows)
 
 
-def _slope(suite, task, direction, ledger, recompute):
-    """<grad L_task(theta_0), direction> on the validation pictures, from the ledger or measured."""
+def _slope(suite, task, direction, count, ledger, recompute):
+    """<grad L_task(theta_0), direction> on the `count` validation pictures, from the ledger or measured."""
     key = next(ledger_rows(suite, Job("pretrained", on=(task,), split="validation"))) | {"metric": "loss slope"}
     row = None if recompute else ledger.find(key)
     if row is None:
         start, gradient = time.perf_counter(), loss_gradient(suite.base, suite, task)
         value = float(sum((gradient[name] * direction[name]).sum() for name in gradient))
-        row = {**key, "value": round(value, 6), "count": SIZES["validation"],
-               "seconds": round(time.perf_counter() - start, 2)}
+        row = {**key, "value": round(value, 6), "count": int(count), "seconds": round(time.perf_counter() - start, 2)}
         ledger.record("taylor", [row])
     return row["value"]

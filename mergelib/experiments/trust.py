@@ -9,9 +9,8 @@ from ..adapt.gradients import absolute_gradient, loss_gradient
 from ..evaluate import logits
 from ..ledger import Ledger
 from ..progress import progress
-from ..workers import run_all
 from .learning import ALL
-from .measure import Job, ledger_rows, measure
+from .measure import Job, ledger_rows, measure, run_jobs
 from .tables import RATIOS
 from .vectors import short
 
@@ -99,7 +98,7 @@ def landscapes(suite, targets, ratio, lam, ledger=None, recompute=False):
     ledger = Ledger() if ledger is None else ledger
     jobs = [(target, ratio, lam) for target in targets]
     missing = [job for job in jobs if recompute or None in [ledger.find(row) for row in _plane_rows(suite, *job)]]
-    done = run_all(_measure_plane, missing, suite)
+    done = run_jobs(_measure_plane, suite, missing)
     for _, rows in progress(done, "measuring loss landscapes", disable=not missing, total=len(missing)):
         ledger.record("landscape", rows)
     rows = [(row, ledger.find(row)["value"]) for job in jobs for row in _plane_rows(suite, *job)]

@@ -53,9 +53,12 @@ def conflict_matrix(table, tasks):
 
 
 def magnitudes(suite):
-    """DOGE Fig. 3: root mean square of each task vector's elements, tasks by tensors (in the order of the network)."""
+    """DOGE Fig. 3: root mean square of each task vector's elements, tasks by tensors (in the order of the network).
+
+    Tensors that no expert has changed are left out.
+    """
     table = {name: taus.flatten(1).square().mean(dim=1).sqrt().tolist()
-             for name, _, taus in stream(suite.base, suite.experts, list(suite.base))}
+             for name, _, taus in stream(suite.base, suite.experts, list(suite.base)) if taus.any()}
     return pd.DataFrame(table, index=list(suite.tasks)).rename(columns=short)
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import seaborn as sns
 
-from ..benchmark import load_pictures
-from ..benchmark.corruptions import CORRUPTIONS, SEVERITIES, condition, load_corrupted
+from ..benchmark.corruptions import CORRUPTIONS, SEVERITIES, condition
 from ..style import PALETTE, STYLE
 from .base import lines, new_figure
 
@@ -117,15 +116,14 @@ def changes(table):
 
 # --- notebook 09 ------------------------------------------------------------------------------------------------------
 
-def corrupted(tasks, definition, severities=(1, 3, 5)):
+def corrupted(suite, tasks, definition, severities=(1, 3, 5)):
     """AdaMerging Fig. 6: a test picture of each task, clean and under every corruption (rows) at some severities."""
     figure, axes = new_figure(len(tasks) * len(severities) * 0.55, 4.9, nrows=8, ncols=len(tasks) * len(severities))
     for row, name in zip(axes, ("clean", *CORRUPTIONS)):
         for k, axis in enumerate(row):
             task, severity = tasks[k // len(severities)], severities[k % len(severities)]
-            where = load_pictures(task, "test") if name == "clean" else load_corrupted(task, "test",
-                                                                                       condition(name, severity, definition))
-            axis.imshow(where[0][k // len(severities)], interpolation="nearest")
+            under = suite.under("clean" if name == "clean" else condition(name, severity, definition))
+            axis.imshow(under.pictures(task, "test")[0][k // len(severities)], interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             if name == "clean":
                 axis.set_title(f"{severity}", fontsize=7)

@@ -36,11 +36,16 @@ class Suite:
     joint: dict = field(default_factory=dict)      # name in `JOINT` -> state dict of a model trained on all tasks together;
                                                    # empty for one that is not shipped
     condition: str = "clean"      # of the test pictures, or a corruption as `benchmark.corruptions.condition` writes it
+    family: str = ""              # of published experts, see `families`; none of those that are trained here
 
     @property
     def tasks(self):
         """Names of the tasks, in the suite's order."""
         return tuple(self.experts)
+
+    def named(self, *names):
+        """The suite's tasks for tasks of `benchmark`: a suite of the papers has the data sets that these stand for."""
+        return names
 
     def pictures(self, task, split, count=None):
         """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split: all, or the first `count`.
