@@ -31,7 +31,8 @@ def test_the_shipped_suites_are_whole(suite):
     assert load_suite("sketch-20").tasks == TASKS == SUITES["sketch-20"]
 
 
-@pytest.mark.parametrize("tower, also", [("main", ("twelve", "seeds", "mtl")), *((tower, ("mtl",)) for tower in REBUILT)])
+@pytest.mark.parametrize("tower, also", [("main", ("twelve", "seeds", "mtl", "pcgrad")),
+                                         *((tower, ("mtl",)) for tower in REBUILT)])
 def test_every_model_follows_the_recipe(tower, also):
     manifest = read_manifest(zoo_folder(tower))
     assert manifest["tower"] == tower and manifest["base"]["recipe"] == asdict(PRETRAIN)

@@ -147,16 +147,22 @@ def accuracy_table(table):
 def spot_check(suite, count=6, seed=0, ledger=None):
     """Measure a random sample of the ledger's accuracies afresh: DataFrame of the rows with `value` and `fresh`.
 
-    Methods that learn on pictures take minutes a row and are left to `make reproduce`.
+    Methods that learn on pictures take minutes a row and are left to `make reproduce`. DOGE's exact solution with little or no
+    damping is left out for adapters: there 32 steps do not always solve, and what they leave depends on the order of sums.
     """
     ledger = Ledger() if ledger is None else ledger
     rows = [row for row in ledger.rows.values()
             if row["zoo"] == suite.digest and row["metric"] == "accuracy" and not _needs_data(row["method"])
-            and _has_weights(suite, row["method"])]
+            and _has_weights(suite, row["method"]) and _determined(row)]
     picked = np.random.default_rng(seed).choice(len(rows), size=min(count, len(rows)), replace=False)
     table = pd.DataFrame([rows[i] for i in picked])
     table["fresh"] = [_measure_job(suite, _job_of(rows[i]))[0]["value"] for i in picked]
     return table
+
+
+def _determined(row):
+    """Whether a row of the ledger comes out alike on another processor: see `spot_check`."""
+    return row["suite"] != "text-8" or row["preset"] != "exact" or json.loads(row["options"]).get("damping", 0) >= 1
 
 
 def _has_weights(suite, method):
