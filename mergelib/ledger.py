@@ -35,7 +35,7 @@ class Ledger:
         return self.rows.get(_key(wanted))
 
     def record(self, experiment, rows):
-        """Add rows (dicts with `KEY`, value, count, seconds, and for a score hits) to an experiment's file.
+        """Add rows (dicts with `KEY`, value, count, seconds, and for a score on test pictures hits) to an experiment's file.
 
         What was measured before, for this or another experiment, is replaced in its file: a key has one row. The rows of a file
         are sorted by their keys, so it does not matter in which order they were measured.

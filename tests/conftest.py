@@ -3,16 +3,21 @@
 The tensors are named as open_clip names those of an image tower.
 """
 
+import pickle
 import random
+import sys
 import zlib
 from importlib import import_module
 from itertools import count
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from open_clip.model import CLIP
+from open_clip.transform import image_transform
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mergelib import models, texts
@@ -213,3 +218,41 @@ def accuracies(table):
 @pytest.fixture
 def a_checkpoint_every_step(monkeypatch):
     monkeypatch.setattr("mergelib.training.time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a minute per look
+
+
+# --- a pickled encoder of the first family of published experts
+
+VISION = dict(image_size=32, width=64, layers=2, patch_size=16)
+TEXT = dict(context_length=5, vocab_size=10, width=16, heads=2, layers=1)
+
+
+def make_clip(quick_gelu=True):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return CLIP(embed_dim=16, vision_cfg=VISION, text_cfg=TEXT, quick_gelu=quick_gelu)
+
+
+class ImageEncoder(nn.Module):
+    """As task_vectors has it: a CLIP without its text transformer, and the preprocessing."""
+
+    def __init__(self, clip):
+        super().__init__()
+        self.model, self.cache_dir = clip, None
+        self.train_preprocess, self.val_preprocess = image_transform(32, True), image_transform(32, False)
+        del self.model.transformer
+
+
+@pytest.fixture
+def save(tmp_path, monkeypatch):
+    """Pickles an object, as torch or pickle do, while the class's module exists; gives the file."""
+    def saved(thing, form="zip", name="finetuned.pt"):
+        module = ModuleType("src_modeling")
+        module.ImageEncoder, ImageEncoder.__module__ = ImageEncoder, "src_modeling"
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "src_modeling", module)
+            if form == "plain":
+                (tmp_path / name).write_bytes(pickle.dumps(thing))
+            else:
+                torch.save(thing, tmp_path / name, _use_new_zipfile_serialization=form == "zip")
+        return tmp_path / name
+    return saved

@@ -12,8 +12,8 @@ pytest.importorskip("datasets", reason="the extra `paper` is not installed")
 pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 
 import miniature
+from conftest import ImageEncoder
 from local_hub import LocalHub
-from test_families import ImageEncoder, save  # noqa: F401
 
 from mergelib import CheckpointError, clip, evaluate, load_suite, merge
 from mergelib.benchmark import EIGHT as EMBEDDED

@@ -1,6 +1,6 @@
-"""Do the figures say what they show, in one style, and in the same bytes every time?"""
+"""Do the figures say what they show, and in the same bytes every time?"""
 
-from itertools import pairwise, product
+from itertools import product
 from types import SimpleNamespace
 
 import IPython.display
@@ -15,7 +15,7 @@ from mergelib import METHODS, figures
 from mergelib.benchmark import load_task
 from mergelib.benchmark.corruptions import CORRUPTIONS
 from mergelib.experiments.measure import ROWS, label
-from mergelib.style import STYLE, style_of
+from mergelib.style import STYLE
 
 matplotlib.use("Agg")
 LABELS = [*ROWS.values(), *(label(name, preset) for name, spec in METHODS.items() for preset in spec.presets or [""])]
@@ -253,35 +253,6 @@ def test_the_corrupted_pictures_are_those_of_their_row_and_column():
     assert asked[6:12] == [(task, "test", f"motion blur {severity} cifar") for task in ("signs", "dice")
                            for severity in (1, 3, 5)]
     assert [axis.images[0].get_array().max() for axis in figure.axes] == [0] * 6 + [1] * 42
-
-
-# --- one style
-
-def test_every_method_has_a_colour_and_a_marker_of_its_own():
-    styles = [(to_hex(colour), marker) for colour, marker in map(STYLE.get, LABELS)]
-    assert len(set(styles)) == len({marker for _, marker in styles}) == len(LABELS)       # colours are shared by relatives
-
-
-def test_a_variant_has_the_style_of_what_it_varies():
-    assert style_of("DOGE TA (code, no guard)") == style_of("DOGE TA (code)") == STYLE["DOGE TA (code)"]
-    assert style_of("Concrete TA (generated)") == STYLE["Concrete TA"]
-    assert style_of("AdaMerging (first)") == STYLE["AdaMerging (paper)"] != style_of("AdaMerging++ (first)")
-    with pytest.raises(KeyError, match="Another"):
-        style_of("Another (first)")
-
-
-def test_lines_are_drawn_in_the_house_style():
-    figure = figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0]))
-    for name, line in zip(LABELS, (container.lines[0] for container in figure.axes[0].containers), strict=True):
-        assert (to_hex(line.get_color()), line.get_marker()) == (to_hex(STYLE[name][0]), STYLE[name][1])
-        assert line.get_ydata().tolist() == [80.0, 70.0]
-
-
-def test_methods_stand_side_by_side_so_that_no_interval_hides_another():
-    figure = figures.task_count(by_label(size=[2, 3], accuracy=[80.0, 70.0], half=[2.0, 1.0]))
-    places = [container.lines[0].get_xdata()[0] for container in figure.axes[0].containers]
-    assert all(a < b for a, b in pairwise(places)) and max(abs(place - 2) for place in places) < 0.5
-    assert sum(places) / len(places) == pytest.approx(2)
 
 
 # --- files

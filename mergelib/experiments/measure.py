@@ -121,10 +121,10 @@ def _measure_job(suite, job):
             models = _models(under, job)
             seconds = round(time.perf_counter() - start, 2)
         for task in job.on or job.tasks or suite.tasks:
-            found[condition, task] = evaluate(models(task), under, [task], job.split, hits=True).iloc[0]
+            found[condition, task] = evaluate(models(task), under, [task], job.split, hits=job.split == "test").iloc[0]
     rows = [(row, found[row["condition"], row["task"]]) for row in ledger_rows(suite, job)]
     return [{**row, "value": round(float(numbers[row["metric"]]), 6), "count": int(numbers["n"]), "seconds": seconds,
-             "hits": numbers["hits"] if row["metric"] in SCORES else ""} for row, numbers in rows]
+             "hits": numbers.get("hits", "") if row["metric"] in SCORES else ""} for row, numbers in rows]
 
 
 def _models(suite, job):
