@@ -9,6 +9,7 @@ from conftest import random_checkpoints
 
 from mergelib import experiments as ex
 from mergelib import merge
+from mergelib.experiments.vectors import by_depth
 from mergelib.ledger import Ledger
 from mergelib.methods.subspace import project_out, shared_subspace
 from mergelib.zoo import Suite
@@ -39,6 +40,13 @@ def test_magnitudes_are_root_mean_squares():
     step = {"transformer.resblocks.0.mlp.c_fc.weight": torch.tensor([[3.0, 0], [0, 4]]), "proj": torch.tensor([2.0, -2, 2])}
     table = ex.magnitudes(suite_of(base, {"a": {name: base[name] + step[name] for name in base}, "b": base}))
     assert table.to_dict("index") == {"a": {"0.mlp.c_fc": 2.5, "proj": 2.0}, "b": {"0.mlp.c_fc": 0.0, "proj": 0.0}}
+
+
+def test_tensors_stand_in_the_order_of_the_network():
+    wanted = ["conv1.weight", "class_embedding", "positional_embedding", "ln_pre.bias", "transformer.resblocks.2.ln_1.bias",
+              "transformer.resblocks.2.attn.out_proj.bias", "transformer.resblocks.2.mlp.c_fc.bias",
+              "transformer.resblocks.10.ln_1.bias", "ln_post.bias", "proj"]
+    assert by_depth(sorted(wanted)) == wanted
 
 
 def test_a_direction_that_all_tasks_share_lies_inside_the_shared_subspace():

@@ -15,7 +15,7 @@ from ..merge import merge
 from ..methods import METHODS
 from ..progress import progress
 from .measure import Job, label, ledger_rows, run_jobs
-from .vectors import short
+from .vectors import by_depth, short
 
 PATHS = (Job("adamerging-taskwise", "paper"), Job("adamerging-taskwise++", "paper"))
 HEATS = (Job("adamerging", "paper"), Job("adamerging++", "paper"), Job("doge-am", "exact"))
@@ -48,7 +48,7 @@ def _valued(row, value, count=1):
 def _rows(suite, job):
     """The ledger keys of a job's coefficients."""
     settings = METHODS[job.method].settings(job.preset)
-    names = [name for name in suite.base if re.search(settings["keys"], name)]
+    names = [name for name in by_depth(suite.base) if re.search(settings["keys"], name)]
     places = [(name, settings["steps"]) for name in names]
     if settings["granularity"] == "task":
         places = [("", step) for step in range(0, settings["steps"] + 1, EVERY)]

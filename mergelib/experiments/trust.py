@@ -12,7 +12,7 @@ from ..progress import progress
 from .learning import ALL
 from .measure import Job, ledger_rows, measure, run_jobs
 from .tables import RATIOS
-from .vectors import short
+from .vectors import by_depth, short
 
 EXEMPLARS = (1, 2, 4, 8, 16, 32, 64, 128)
 FORMS = ("tatr-positive", "tatr-negative", "tatr-ntk", "tatr-zero-shot", "tatr")
@@ -46,7 +46,7 @@ def layer_sensitivity(suite, count=16, ledger=None, recompute=False):
     job = Job("tatr", "", {"examples": count})
     keys = {task: next(ledger_rows(suite, Job("tatr", on=(task,)))) | {"metric": "sensitivity", "tasks": "+".join(suite.tasks)}
             for task in suite.tasks}
-    rows = [{**keys[task], "options": {**job.options, "tensor": name}} for task in suite.tasks for name in suite.base]
+    rows = [{**keys[task], "options": {**job.options, "tensor": name}} for task in suite.tasks for name in by_depth(suite.base)]
     if recompute or None in [ledger.find(row) for row in rows]:
         found = _sensitivities(suite, count)
         ledger.record("trust", [{**row, "value": found[row["task"]][row["options"]["tensor"]], "count": count, "seconds": 0,

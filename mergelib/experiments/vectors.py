@@ -13,6 +13,8 @@ from ..zoo.store import flatten_state
 from .measure import Job, measure
 from .selection import LAMBDAS
 
+DEPTH = "conv1 class_embedding positional_embedding ln_pre transformer ln_1 attn ln_2 mlp ln_post proj"
+
 
 def lambda_sweep(suite, **how):
     """AdaMerging Fig. 1: accuracy against lambda for task arithmetic and both readings of TIES; averaging as a level."""
@@ -58,7 +60,7 @@ def magnitudes(suite):
     Tensors that no expert has changed are left out.
     """
     table = {name: taus.flatten(1).square().mean(dim=1).sqrt().tolist()
-             for name, _, taus in stream(suite.base, suite.experts, list(suite.base)) if taus.any()}
+             for name, _, taus in stream(suite.base, suite.experts, by_depth(suite.base)) if taus.any()}
     return pd.DataFrame(table, index=list(suite.tasks)).rename(columns=short)
 
 
@@ -68,7 +70,7 @@ def subspace_shares(suite):
     Columns: task, layer, share, chance (the share of a random subspace of that size: its dimension over the rows).
     """
     rows = []
-    names = [name for name in suite.base if re.search(ENCODER_MATRICES, name)]
+    names = [name for name in by_depth(suite.base) if re.search(ENCODER_MATRICES, name)]
     for name, _, taus in stream(suite.base, suite.experts, names):
         taus = as_matrices(taus)
         basis = shared_subspace(taus)
@@ -82,3 +84,12 @@ def subspace_shares(suite):
 def short(name):
     """A tensor's name without the parts that all names share."""
     return name.removeprefix("transformer.resblocks.").removesuffix(".weight")
+
+
+def by_depth(names):
+    """The names of an image tower's tensors from the input to the output."""
+    def place(name):
+        stem, _, block, part = (*name.split("."), "", "", "")[:4]
+        inside = stem == "transformer"
+        return DEPTH.find(stem), int(block) if inside else 0, DEPTH.find(part) if inside else 0
+    return sorted(names, key=place)
