@@ -21,6 +21,7 @@ from .make import base_is_there, spent, train_experts
 from .store import read_file, read_manifest, write_file, write_manifest
 
 PRETRAIN_TEXT = Recipe(steps=14000, batch=64, lr=2e-3, weight_decay=0.01)
+SLOWER = {"text-large": 1.2e-3}         # rate for a model that learns less at that of the others
 FINETUNE_TEXT = Recipe(steps=600, batch=32, lr=6e-4, weight_decay=0.0)
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q", "v"], "task_type": "SEQ_2_SEQ_LM"}
 TOGETHER = 16 if DEVICE == "cpu" else 64        # pairs of a pre-training batch that are padded to one length
@@ -33,14 +34,20 @@ def plan_language(also=()):
     return {f"{task}-s{seed}": ((task,), replace(FINETUNE_TEXT, seed=seed)) for seed in seeds for task in TEXT_EIGHT}
 
 
+def pretrain_text_recipe(model):
+    """How a language model is pre-trained."""
+    return replace(PRETRAIN_TEXT, lr=SLOWER.get(model, PRETRAIN_TEXT.lr))
+
+
 def make_language(model, folder, work, also=()):
     """Train and store a language model of `texts.TEXT_MODELS` and its adapters, as far as they are not there already."""
-    if not base_is_there(folder, work, PRETRAIN_TEXT):
+    recipe = pretrain_text_recipe(model)
+    if not base_is_there(folder, work, recipe):
         start = time.monotonic()
-        network = pretrain_text(model, PRETRAIN_TEXT, work)
+        network = pretrain_text(model, recipe, work)
         base = {name: weight.detach().half() for name, weight in network.named_parameters()}
         write_manifest(folder, {"tower": model, "experts": {},
-                                "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN_TEXT), **spent(start))})
+                                "base": write_file(folder, "base", base, recipe=asdict(recipe), **spent(start))})
     for task in TEXT_EIGHT:
         load_examples(task, "train")        # drawn once, before the workers need them
     train_experts(model, plan_language(also), folder, work, train_adapter)

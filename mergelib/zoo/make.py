@@ -11,7 +11,7 @@ from ..progress import progress
 from ..workers import run_all
 from . import load_clip
 from .store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
-from .train import FINETUNE, JOINT, PRETRAIN, caption_tokens, finetune, pretrain
+from .train import FINETUNE, JOINT, caption_tokens, finetune, pretrain, pretrain_recipe
 
 
 def plan(also=()):
@@ -37,16 +37,17 @@ def _draw(job):
 
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
-    if base_is_there(folder, work, PRETRAIN):
+    recipe = pretrain_recipe(tower)
+    if base_is_there(folder, work, recipe):
         return
     start = time.monotonic()
-    clip = pretrain(tower, PRETRAIN, work)
+    clip = pretrain(tower, recipe, work)
     base = pack_clip(clip.state_dict(), caption_tokens())
     clip.load_state_dict(unpack_clip(base, TEXT["vocab_size"]))
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
-        "base": write_file(folder, "base", base, recipe=asdict(PRETRAIN), **spent(start)),
+        "base": write_file(folder, "base", base, recipe=asdict(recipe), **spent(start)),
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 

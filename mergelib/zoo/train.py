@@ -1,5 +1,7 @@
 """How were the base and the experts trained? Contrastive pre-training, and fine-tuning with a frozen head."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, log_softmax, normalize, pad
@@ -10,8 +12,14 @@ from ..models import DEVICE, build_clip, image_features, normalise_pixels, token
 from ..training import Recipe, fit
 
 PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
+LONGER = {"fine": 8000}         # steps for a tower that 2000 leave below the regime
 FINETUNE = Recipe(steps=900, batch=64, lr=2e-4, weight_decay=0.05)
 JOINT = Recipe(steps=1800, batch=32, lr=2e-4, weight_decay=0.05)      # each task's pictures as often as its expert saw them
+
+
+def pretrain_recipe(tower):
+    """How the base of a tower is pre-trained."""
+    return replace(PRETRAIN, steps=LONGER.get(tower, PRETRAIN.steps))
 
 
 def pretrain(tower, recipe, folder):
