@@ -125,7 +125,7 @@ def lazy_state(path):
 
 def not_finite(tensor):
     """How many values of a tensor are NaN or infinite."""
-    if not tensor.is_floating_point() or torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))):
+    if not tensor.is_floating_point() or math.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))):
         return 0            # either would show in the sum
     return int((~torch.isfinite(tensor)).sum())
 

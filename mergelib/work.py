@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -140,10 +140,16 @@ def read_tensor(base, experts, name):
 
 def call(function, *arguments, **options):
     """Call with those of the options that the function names (all of them if it takes any)."""
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(function)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         options = {name: value for name, value in options.items()
                    if name in parameters or name not in ("keys", "others", "base", "tasks", "suite")}
     else:
         options = {name: value for name, value in options.items() if name in parameters}
     return function(*arguments, **options)
+
+
+@cache
+def _parameters(function):
+    """A function's parameters; looked up once, for a large checkpoint comes in very many pieces."""
+    return inspect.signature(function).parameters

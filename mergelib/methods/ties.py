@@ -3,6 +3,7 @@
 from functools import partial
 
 import torch
+from torch.nn.functional import hardshrink
 
 from .linear import flat, one_of, over
 
@@ -76,14 +77,18 @@ def large(taus, thresholds):
 
 
 def trim(taus, thresholds):
-    """Task vectors with the entries below their expert's threshold set to zero (TIES step 1)."""
-    return taus * large(taus, thresholds)
+    """Task vectors with the entries below their expert's threshold set to zero (TIES step 1).
+
+    `hardshrink` keeps what lies *beyond* a bound, so it is given the float just below each threshold.
+    """
+    bounds = torch.nextafter(thresholds.cpu(), torch.zeros(())).tolist()
+    return torch.stack([hardshrink(tau, bound) for tau, bound in zip(taus, bounds)])
 
 
 def elect(trimmed, majority):
     """The sign of each entry's sum over experts; where that is zero, the whole vector's majority (TIES step 2)."""
     sign = torch.sign(trimmed.sum(dim=0))
-    return torch.where(sign == 0, majority, sign)
+    return sign + majority * (1 - sign.abs())
 
 
 def agreeing(taus, thresholds, majority):
