@@ -135,7 +135,7 @@ def _papermill(notebook, part, parameters, without):
     chosen = nbformat.read(notebook, as_version=4)
     chosen.cells = cells_without(notebook, without)
     papermill.execute_notebook(chosen, str(part), parameters={k: _literal(v) for k, v in parameters.items()},
-                               cwd=str(NOTEBOOKS), progress_bar=False, kernel_name="python3")
+                               cwd=str(NOTEBOOKS), progress_bar=False, kernel_name="python3", coalesce_streams=True)
     nbformat.write(clean(nbformat.read(part, as_version=4)), part)
 
 
