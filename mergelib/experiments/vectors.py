@@ -13,6 +13,7 @@ from ..zoo.store import flatten_state
 from .measure import Job, measure
 from .selection import LAMBDAS
 
+# where a part of a name stands here is its place in the network
 DEPTH = "conv1 class_embedding positional_embedding ln_pre transformer ln_1 attn ln_2 mlp ln_post proj"
 
 
