@@ -112,3 +112,4 @@ def test_budgets_are_averaged_by_solver_and_steps():
     assert found.loc[(2, "conjugate gradients", 2)].to_dict() == {"seconds": 2.0, "accuracy": pytest.approx(60)}
     assert found.loc[(2, "Adam", 2)].to_dict() == {"seconds": 9.0, "accuracy": pytest.approx(20)}
     assert found.loc[(3, "conjugate gradients", 2)].to_dict() == {"seconds": 5.0, "accuracy": pytest.approx(10)}
+    assert ex.budget_table(table).loc[3, ("conjugate gradients", 2)] == pytest.approx(10)

@@ -27,6 +27,7 @@ from .scaling import by_task_count, learned_task_count, lower_start, task_count,
 from .selection import DOGE, chosen_jobs, chosen_rows, selection, setting
 from .solver import (
     budget_averages,
+    budget_table,
     damping_sweep,
     solver_budget,
     solver_counts,
@@ -48,12 +49,12 @@ from .vectors import (
     task_cosines,
 )
 
-__all__ = ["ablation", "accuracy_table", "adapted", "answer_rows", "averages", "averages_by", "budget_averages", "built_rows",
-           "by_condition", "by_task_count", "changed", "changed_anew", "chosen_etas", "chosen_jobs", "chosen_rows",
-           "coefficients", "conflict_losses", "conflict_matrix", "corners", "damping_sweep", "direction_table", "DOGE",
-           "entropy_and_loss", "eta_rows", "etas_like", "exemplar_rows", "explained", "form_rows", "FOUR", "golden_report",
-           "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep", "landscapes",
-           "language_ablation", "language_rows", "language_selection", "layer_sensitivity", "learned_rows",
+__all__ = ["ablation", "accuracy_table", "adapted", "answer_rows", "averages", "averages_by", "budget_averages",
+           "budget_table", "built_rows", "by_condition", "by_task_count", "changed", "changed_anew", "chosen_etas",
+           "chosen_jobs", "chosen_rows", "coefficients", "conflict_losses", "conflict_matrix", "corners", "damping_sweep",
+           "direction_table", "DOGE", "entropy_and_loss", "eta_rows", "etas_like", "exemplar_rows", "explained", "form_rows",
+           "FOUR", "golden_report", "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep",
+           "landscapes", "language_ablation", "language_rows", "language_selection", "layer_sensitivity", "learned_rows",
            "learned_task_count", "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "merging_costs",
            "models_kept", "models_measured", "off_format", "order_kept", "other_rows", "paired_gaps", "PATHS", "per_task_rows",
            "printed_ablation", "rank_rows", "rank_table", "ratio_rows", "reference_rows", "regime_of", "regime_table",

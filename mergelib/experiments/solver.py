@@ -46,6 +46,12 @@ def budget_averages(table):
     return means.assign(accuracy=100 * means.pop("value"))
 
 
+def budget_table(table):
+    """The accuracies of `budget_averages` (percent): a row for each number of tasks, a column for each solver and steps."""
+    means = budget_averages(table).rename(columns={"size": "tasks"})
+    return means.pivot(index="tasks", columns=["solver", "steps"], values="accuracy").sort_index(axis=1)
+
+
 def damping_sweep(suite, eta, dampings=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), **how):
     """Validation accuracy (percent) of DOGE TA (exact) against the damping of its solver: a Series by damping."""
     jobs = [Job("doge-ta", "exact", {"eta": eta, "damping": damping}, split="validation") for damping in dampings]

@@ -18,7 +18,7 @@ def dare_vectors(taus, tasks, name="this tensor", drop=0.5, seed=0):
     if not 0 <= drop < 1:
         raise ValueError(f"drop is {drop}; it is the fraction of entries dropped and must lie in [0, 1).")
     kept = torch.stack([torch.rand(taus.shape[1:], generator=keyed(seed, task, name)) >= drop for task in tasks])
-    return taus * kept.to(taus.device) / (1 - drop)
+    return (taus * kept.to(taus.device)).div_(1 - drop)
 
 
 def keyed(*key):
