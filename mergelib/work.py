@@ -42,18 +42,25 @@ class Work:
     def read(self):
         """(theta_0, taus), the latter after those transforms whose first pass is done."""
         theta_0, taus, done = self.kept or (*read_tensor(self.base, self.experts, self.name), 0)
-        for (transform, _), found in [*zip(METHODS[self.method].transforms, self.found)][done:]:
-            taus = self._call(transform, found, taus)
-        return theta_0, taus
+        return theta_0, self._transformed(taus, done)
 
     def pieces(self):
         """`read` in flat pieces of `PIECE` entries, as far as they can be made one by one."""
-        if METHODS[self.method].transforms or any(isinstance(expert, Adapter) for expert in self.experts.values()):
+        spec = METHODS[self.method]
+        whole = spec.transforms and not spec.elementwise
+        if whole or any(isinstance(expert, Adapter) for expert in self.experts.values()):
             yield self.read()
             return
-        stored = [pieces_of(state, self.name) for state in (self.base, *self.experts.values())]
+        stored, generators = [pieces_of(state, self.name) for state in (self.base, *self.experts.values())], {}
         for start, *ends in zip(*stored):
-            yield read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
+            piece = read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
+            yield piece[0], self._transformed(piece[1], generators=generators)
+
+    def _transformed(self, taus, done=0, **more):
+        """Task vectors after those transforms whose first pass is done, but the `done` first ones."""
+        for (transform, _), found in [*zip(METHODS[self.method].transforms, self.found)][done:]:
+            taus = self._call(transform, {**found, **more}, taus)
+        return taus
 
     def look(self, function, additive):
         """function(taus), or its sum over pieces."""
@@ -94,7 +101,8 @@ class Work:
         """Note what a first pass found for this tensor; with `keep`, what `read` gives is made now and kept."""
         common = {key: value for key, value in found.items() if key != "each"}
         self.found.append({**common, **found.get("each", {}).get(self.name, {})})
-        if keep and METHODS[self.method].transforms:
+        spec = METHODS[self.method]
+        if keep and spec.transforms and not spec.elementwise:
             self.kept = *self.read(), len(self.found)
 
 

@@ -52,6 +52,14 @@ def test_streamed_is_what_is_merged_in_memory(tmp_path, on_disk, base, experts, 
     assert identical(read_state(out), merge(method, base, experts, preset=preset, **FAST.get(method, {})))
 
 
+@pytest.mark.parametrize("method", [method for method, spec in DATA_FREE.items() if spec.elementwise])
+def test_tensors_in_pieces_become_the_same_bits(tmp_path, monkeypatch, on_disk, base, experts, method):
+    whole = merge(method, base, experts)
+    monkeypatch.setattr(work, "PIECE", 37)
+    assert identical(merge(method, base, experts), whole)
+    assert identical(read_state(merge(method, *on_disk, out=tmp_path / "out")), whole)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("method", [method for method in DATA_FREE if method not in PER_TASK])
 def test_half_precision_streams_to_the_same_bits(tmp_path, base, experts, method, dtype):

@@ -29,7 +29,7 @@ class Method:
     first_pass: Callable | None = None       # (tensors, **options) -> what one tensor cannot know
     transforms: tuple = ()                   # pairs: (taus, **options) -> the task vectors to combine instead; its pass
     finish: Callable | None = None           # (merged below, experts, **options) -> a model that is more than a state dict
-    elementwise: bool = False                # whether `tensor` treats every entry by itself, so that it may be given pieces
+    elementwise: bool = False                # whether entries are treated one by one, transforms included: pieces will do
     per_task: bool = False                   # whether `tensor` gives one tensor for each task, T x shape
     needs: str = "nothing"                   # the data it needs besides weights, taken from the option `suite`
     merges: str = "every tensor"             # which tensors, and what becomes of the rest, where its function decides that
@@ -98,9 +98,9 @@ METHODS = {
                    options=TIES_OPTIONS, presets=TIES_PRESETS),
     # FusionBench's constants; the paper tunes the fraction dropped
     "dare": Method("DARE", "Yu et al. 2024", "Eq. 2", task_arithmetic, transforms=((dare_vectors, None),),
-                   options={"drop": 0.5, "seed": 0, "lam": 0.3}),
+                   elementwise=True, options={"drop": 0.5, "seed": 0, "lam": 0.3}),
     "dare-ties": Method("DARE Ties-Merging", "Yu et al. 2024", "Eq. 2", ties, ties_first_pass,
-                        transforms=((dare_vectors, None),),
+                        transforms=((dare_vectors, None),), elementwise=True,
                         options={"drop": 0.5, "seed": 0, "density": 0.2, "lam": 0.5, "combine": "sum"}),
     "consensus-ta": Method("Consensus TA", "Wang et al. 2024", "Eq. 5, Sec. 4.2", consensus,
                            options={"lam": 0.3, "mask_lam": 0.4, "active": 2}),

@@ -9,15 +9,19 @@ from .ties import agreeing
 
 # --- DARE -------------------------------------------------------------------------------------------------------------
 
-def dare_vectors(taus, tasks, name="this tensor", drop=0.5, seed=0):
+def dare_vectors(taus, tasks, name="this tensor", drop=0.5, seed=0, generators=None):
     """DARE (Yu et al. 2024, Eq. 2): each entry is dropped with probability `drop`, the others are divided by 1 - drop.
 
     `taus`: T x shape; `tasks`: T names. The mask depends on (seed, task, tensor's name) alone, so neither the order of the
-    tasks nor that of the tensors changes it. Its mean is the task vector. Raises ValueError unless 0 <= drop < 1.
+    tasks nor that of the tensors changes it. Its mean is the task vector. `generators`: a dict, the same one for a tensor's
+    pieces in their order. Raises ValueError unless 0 <= drop < 1.
     """
     if not 0 <= drop < 1:
         raise ValueError(f"drop is {drop}; it is the fraction of entries dropped and must lie in [0, 1).")
-    kept = torch.stack([torch.rand(taus.shape[1:], generator=keyed(seed, task, name)) >= drop for task in tasks])
+    generators = {} if generators is None else generators
+    if not generators:
+        generators.update((task, keyed(seed, task, name)) for task in tasks)
+    kept = torch.stack([torch.rand(taus.shape[1:], generator=generators[task]) >= drop for task in tasks])
     return (taus * kept.to(taus.device)).div_(1 - drop)
 
 
