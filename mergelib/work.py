@@ -39,6 +39,11 @@ class Work:
         """Bytes of the base's tensor."""
         return size_of(*facts(self.base, self.name))
 
+    @property
+    def transformed_whole(self):
+        """Whether the method transforms task vectors, and needs them whole for that."""
+        return METHODS[self.method].transforms and not METHODS[self.method].elementwise
+
     def read(self):
         """(theta_0, taus), the latter after those transforms whose first pass is done."""
         theta_0, taus, done = self.kept or (*read_tensor(self.base, self.experts, self.name), 0)
@@ -46,15 +51,13 @@ class Work:
 
     def pieces(self):
         """`read` in flat pieces of `PIECE` entries, as far as they can be made one by one."""
-        spec = METHODS[self.method]
-        whole = spec.transforms and not spec.elementwise
-        if whole or any(isinstance(expert, Adapter) for expert in self.experts.values()):
+        if self.transformed_whole or any(isinstance(expert, Adapter) for expert in self.experts.values()):
             yield self.read()
             return
         stored, generators = [pieces_of(state, self.name) for state in (self.base, *self.experts.values())], {}
         for start, *ends in zip(*stored):
-            piece = read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
-            yield piece[0], self._transformed(piece[1], generators=generators)
+            theta_0, taus = read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
+            yield theta_0, self._transformed(taus, generators=generators)
 
     def _transformed(self, taus, done=0, **more):
         """Task vectors after those transforms whose first pass is done, but the `done` first ones."""
@@ -101,8 +104,7 @@ class Work:
         """Note what a first pass found for this tensor; with `keep`, what `read` gives is made now and kept."""
         common = {key: value for key, value in found.items() if key != "each"}
         self.found.append({**common, **found.get("each", {}).get(self.name, {})})
-        spec = METHODS[self.method]
-        if keep and spec.transforms and not spec.elementwise:
+        if keep and self.transformed_whole:
             self.kept = *self.read(), len(self.found)
 
 
