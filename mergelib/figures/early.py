@@ -117,7 +117,7 @@ def convergence(table):
         axis.plot(middle.median().index, middle.median(), ("-", "--")[i % 2], color=colour, label=f"{solver}, median")
         axis.fill_between(middle.median().index, middle.min(), middle.max(), alpha=0.15, color=colour, lw=0)
     axis.set(xscale="log", yscale="log", xlabel="steps", ylabel="loss / loss before the first step")
-    axis.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
