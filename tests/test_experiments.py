@@ -68,6 +68,13 @@ def test_what_is_known_is_not_measured_again(suite, tmp_path, evaluation):
     assert second["value"][:9].tolist() == first["value"].tolist() == third["value"][9:].tolist()
 
 
+def test_of_validation_pictures_losses_are_kept_only_if_asked(suite, ledger, evaluation):
+    job = replace(AVERAGE, split="validation")
+    assert set(ex.measure("test", suite, [job], ledger)["metric"]) == {"accuracy"}
+    assert set(ex.measure("test", suite, [replace(job, losses=True)], ledger)["metric"]) == {"accuracy", "loss", "entropy"}
+    assert evaluation.seen == [*TASKS] * 2         # the losses were not there yet
+
+
 def test_recompute_measures_again_and_corrects_the_ledger(suite, tmp_path, evaluation):
     ex.measure("test", suite, [AVERAGE], Ledger(tmp_path))
     wrong = Ledger(tmp_path)

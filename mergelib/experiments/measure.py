@@ -34,6 +34,7 @@ class Job:
     tasks: tuple | None = None       # merged; None means all of the suite's
     on: tuple | None = None          # evaluated; None means those merged
     split: str = "test"
+    losses: bool = False             # whether loss and entropy are kept on validation pictures, too
     conditions: tuple = ("clean",)   # of the test pictures; what learns on these learns under each condition anew
 
 
@@ -99,7 +100,8 @@ def ledger_rows(suite, job):
         merged = ()
     for condition, task in product(job.conditions, job.on or job.tasks or suite.tasks):
         tasks = "+".join((task,) if job.method == "individual" else merged)
-        for metric in (SCORES[task in getattr(suite, "graded", ())], "loss", "entropy"):
+        losses = ("loss", "entropy") if job.split == "test" or job.losses else ()
+        for metric in (SCORES[task in getattr(suite, "graded", ())], *losses):
             yield {"suite": suite.name, "model": suite.model, "seed": suite.seed, "zoo": suite.digest,
                    "method": job.method, "preset": job.preset, "options": job.options, "tasks": tasks, "task": task,
                    "split": job.split, "condition": condition, "metric": metric, "version": version}

@@ -132,8 +132,9 @@ def taylor_check(suite, ledger=None, recompute=False):
     """
     ledger = Ledger() if ledger is None else ledger
     how = {"ledger": ledger, "recompute": recompute}
-    jobs = [Job("task-arithmetic", "", {"lam": lam}, split="validation") for lam in TAYLOR_LAMBDAS]
-    table = measure("taylor", suite, [Job("pretrained", split="validation"), *jobs], **how)
+    where = {"split": "validation", "losses": True}
+    jobs = [Job("task-arithmetic", "", {"lam": lam}, **where) for lam in TAYLOR_LAMBDAS]
+    table = measure("taylor", suite, [Job("pretrained", **where), *jobs], **how)
     loss = table[table["metric"] == "loss"].set_index(["options", "task"])["value"]
     count = table.drop_duplicates("task").set_index("task")["count"]
     taus = {task: {name: expert[name] - suite.base[name] for name in suite.base} for task, expert in suite.experts.items()}
