@@ -33,7 +33,7 @@ def test_the_shipped_suites_are_whole(suite):
 
 
 @pytest.mark.parametrize("tower, also", [("main", ("twelve", "seeds", "mtl", "pcgrad")),
-                                         ("fine", ("mtl", "pcgrad")), ("large", ("mtl",))])
+                                         ("fine", ("mtl", "pcgrad")), ("large", ("mtl", "pcgrad"))])
 def test_every_model_follows_the_recipe(tower, also):
     manifest = read_manifest(zoo_folder(tower))
     assert manifest["tower"] == tower and manifest["base"]["recipe"] == asdict(pretrain_recipe(tower))
