@@ -34,8 +34,8 @@ class Job:
     tasks: tuple | None = None       # merged; None means all of the suite's
     on: tuple | None = None          # evaluated; None means those merged
     split: str = "test"
-    losses: bool = False             # whether loss and entropy are kept on validation pictures, too
     conditions: tuple = ("clean",)   # of the test pictures; what learns on these learns under each condition anew
+    losses: bool = False             # whether loss and entropy are kept on validation pictures, too
 
 
 def label(method, preset=""):
