@@ -193,22 +193,22 @@ def test_what_takes_a_day_is_measured_again_only_if_asked_for(command, old_resul
 
 
 def test_the_time_left_is_that_of_what_is_still_to_be_measured(command, monkeypatch):
-    def bar(total, **how):
-        seen.update(total=total, n=0)
-        return nullcontext(SimpleNamespace(n=0, update=lambda more: seen.update(n=seen["n"] + more)))
-    seen = {}
-    monkeypatch.setattr(run, "tqdm", bar)
+    class Bar(SimpleNamespace):
+        def update(self, more):
+            self.n += more
+    bar = Bar(n=0)
+    monkeypatch.setattr(run, "tqdm", lambda total, **how: nullcontext(setattr(bar, "total", total) or bar))
     Ledger(run.BEFORE).record("old", [ROW | {"task": str(i), "seconds": 24.0 * i} for i in range(4)])
     Ledger(run.RESULTS).record("new", [ROW | {"task": "0"}, ROW | {"task": "not there before", "seconds": 999.0}])
     with run.time_left(every=0.02):
         time.sleep(0.2)
-        assert seen == pytest.approx({"total": 6.6, "n": 0})             # 0.2 a row and its share of a merge
+        assert bar.total == pytest.approx(6.6) and bar.n == 0            # 0.2 a row and its share of a merge
         Ledger(run.RESULTS).record("new", [ROW | {"task": "2", "seconds": 48.0}])
         for _ in range(200):
             time.sleep(0.02)
-            if seen["n"]:
+            if bar.n:
                 break
-    assert seen["n"] == pytest.approx(2.2)
+    assert bar.n == pytest.approx(2.2)
 
 
 def test_an_interrupted_reproduction_keeps_the_old_ledger_and_goes_on(command, old_results):
