@@ -193,11 +193,11 @@ def test_what_takes_a_day_is_measured_again_only_if_asked_for(command, old_resul
 
 
 def test_the_time_left_is_that_of_what_is_still_to_be_measured(command, monkeypatch):
-    class Bar(SimpleNamespace):
-        def update(self, more):
-            self.n += more
-    bar = Bar(n=0)
-    monkeypatch.setattr(run, "tqdm", lambda total, **how: nullcontext(setattr(bar, "total", total) or bar))
+    def show(total, **how):
+        bar.total = total
+        return nullcontext(bar)
+    bar = SimpleNamespace(n=0, update=lambda more: setattr(bar, "n", bar.n + more))
+    monkeypatch.setattr(run, "tqdm", show)
     Ledger(run.BEFORE).record("old", [ROW | {"task": str(i), "seconds": 24.0 * i} for i in range(4)])
     Ledger(run.RESULTS).record("new", [ROW | {"task": "0"}, ROW | {"task": "not there before", "seconds": 999.0}])
     with run.time_left(every=0.02):
