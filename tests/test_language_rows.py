@@ -43,7 +43,7 @@ def test_the_tables_are_measured_from_end_to_end(text_suite, ledger, one_process
     tried = ex.language_selection(text_suite, ledger=ledger)
     table = both_halves(text_suite, tried, ledger)
     rows = table[table["metric"].isin(SCORES)]
-    assert not rows.duplicated(["label", "task"]).any() and rows["label"].nunique() == 3 + len(tried) // 2 + 6
+    assert not rows.duplicated(["label", "task"]).any() and rows["label"].nunique() == 3 + len(tried) // 2 + 16
     assert np.isfinite(table["value"]).all() and set(rows["split"]) == {"test"}
     count = len(ledger.rows)
     again = both_halves(text_suite, ex.language_selection(text_suite, ledger=ledger), ledger)

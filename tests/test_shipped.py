@@ -18,7 +18,7 @@ from mergelib.zoo.train import pretrain_recipe
 
 SHIPPED = {"seed 0": ("sketch-8", "main", 0), "seed 1": ("sketch-8", "main", 1), "seed 2": ("sketch-8", "main", 2),
            "twenty": ("sketch-20", "main", 0),
-           **{f"language, seed {seed}": ("text-8", "text-small", seed) for seed in (0, 1, 2)}}
+           **{f"{model}, seed {seed}": ("text-8", model, seed) for model in TEXT_MODELS for seed in (0, 1, 2)}}
 REBUILT = {tower: ("sketch-8", tower, 0) for tower in TOWERS if tower != "main"}
 
 

@@ -3,21 +3,17 @@
 from ..paper import printed_name, published_average
 from .rules import JUDGED, PRESETS, Claim, gap_rule
 
-TABLE = "doge_table3_flan_t5_base"
+TABLES = {"text-small": "doge_table3_flan_t5_base", "text-large": "doge_table4_flan_t5_large"}
 
 
-def _over(method, over, learned=False):
-    """Judge that one row of the language table beats another, against the published gap; DOGE TA with all its readings.
-
-    With `learned`, one of them learns on test questions, so both are of the first seed's adapters.
-    """
+def _over(method, over, model="text-small"):
+    """Judge that one row of a language table beats another, against the published gap; DOGE TA with all its readings."""
     def judge(e):
-        published = published_average(TABLE, printed_name(method)) - published_average(TABLE, printed_name(over))
-        averages = e.all_language if learned else e.language
-        gaps = averages - averages[over]
+        published, theirs = (published_average(TABLES[model], printed_name(name)) for name in (method, over))
+        gaps = e.language[model] - e.language[model][over]
         readings = PRESETS | {"exact and damped": "DOGE TA (exact, damped 0.1)"} if method == JUDGED else {"": method}
         found = ", ".join(f"{reading} {gaps[name]:+.1f}".strip() for reading, name in readings.items())
-        return gap_rule(gaps[method], published), f"published {published:+.1f}; measured {found}"
+        return gap_rule(gaps[method], published - theirs), f"published {published - theirs:+.1f}; measured {found}"
     return judge
 
 
@@ -36,9 +32,16 @@ CLAIMS = (
     Claim("DOGE", "Tab. 3", "On language DOGE TA is above task arithmetic", "12", _over(JUDGED, "Task Arithmetic")),
     Claim("DOGE", "Tab. 3", "There it is above TIES", "12", _over(JUDGED, "Ties-Merging (code)")),
     Claim("DOGE", "Tab. 3", "It is even above AdaMerging++, which learns on test questions", "12",
-          _over(JUDGED, "AdaMerging++ (generated)", learned=True)),
+          _over(JUDGED, "AdaMerging++ (generated)")),
+    Claim("DOGE", "Tab. 4", "On the larger model, too, DOGE TA is above task arithmetic", "12",
+          _over(JUDGED, "Task Arithmetic", "text-large")),
+    Claim("DOGE", "Tab. 4", "On the larger model it is above TIES", "12", _over(JUDGED, "Ties-Merging (code)", "text-large")),
+    Claim("DOGE", "Tab. 4", "On the larger model it is above AdaMerging++", "12",
+          _over(JUDGED, "AdaMerging++ (generated)", "text-large")),
     Claim("DOGE", "Tab. 6", "On language, too, delta earns something", "07", _cost("delta", 2.0)),
     Claim("DOGE", "Tab. 6", "On language the shared subspace earns a little", "07", _cost("shared subspace", 0.9)),
     Claim("AdaMerging", "DOGE Tab. 3", "On language AdaMerging++ is above task arithmetic", "12",
-          _over("AdaMerging++ (generated)", "Task Arithmetic", learned=True)),
+          _over("AdaMerging++ (generated)", "Task Arithmetic")),
+    Claim("AdaMerging", "DOGE Tab. 4", "On the larger model AdaMerging++ is a little above task arithmetic", "12",
+          _over("AdaMerging++ (generated)", "Task Arithmetic", "text-large")),
 )

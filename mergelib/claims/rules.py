@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import experiments as ex
 from ..experiments.measure import measure
+from ..texts import TEXT_MODELS
 from ..zoo import load_suite
 
 HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
@@ -87,28 +88,24 @@ class Evidence:
 
     @cached_property
     def adapters(self):
-        """The language suites, one for each fine-tuning seed."""
-        return [load_suite("text-8", seed=suite.seed) for suite in (self.suite, *self.seeds)]
+        """The language suites by model, one for each fine-tuning seed."""
+        return {model: [load_suite("text-8", model, suite.seed) for suite in (self.suite, *self.seeds)]
+                for model in TEXT_MODELS}
 
     @cached_property
     def language(self):
-        """Average score (x 100) of the rows of the language table that learn nothing, over all fine-tuning seeds."""
-        return pd.concat([self._language(suite) for suite in self.adapters], axis=1).mean(axis=1)
-
-    @cached_property
-    def all_language(self):
-        """Average score (x 100) of every row of the language table, on the first seed's adapters."""
-        learned = ex.answer_rows(self.adapters[0], **self.how)
-        return pd.concat([self._language(self.adapters[0]), ex.accuracy_table(learned)["Avg"]])
+        """Average score (x 100) of every row of the language tables, over all fine-tuning seeds; a column per model."""
+        return pd.DataFrame({model: pd.concat([self._language(suite) for suite in suites], axis=1).mean(axis=1)
+                             for model, suites in self.adapters.items()})
 
     def _language(self, suite):
         rows = ex.language_rows(suite, ex.language_selection(suite, **self.how), **self.how)
-        return ex.accuracy_table(rows)["Avg"]
+        return ex.accuracy_table(pd.concat([rows, ex.answer_rows(suite, **self.how)]))["Avg"]
 
     @cached_property
     def language_ablation(self):
         """Average score (x 100) of DOGE TA on language by what is left out and reading."""
-        return self._averages(ex.language_ablation(self.adapters[0], **self.how), "without", "reading")
+        return self._averages(ex.language_ablation(self.adapters["text-small"][0], **self.how), "without", "reading")
 
     def unseen(self, split):
         """Average accuracy (percent) on the unseen tasks of a split, by label."""

@@ -19,7 +19,8 @@ GUARD = {"lam_max": 1.0}    # on a matrix that an adapter hardly touched, no tas
 OTHER_RANK = {"paper": "matrix", "code": "numerical", "exact": "numerical"}
 ANSWERS = ("generated", "first")            # whose entropy counts, see `texts.answer_entropy`
 LEARNED = (         # method, preset, what the row's name says of it, options
-    ("adamerging", "paper", "", {}), ("adamerging++", "paper", "", {}),
+    ("concrete-ta", "", "", {}), ("concrete-am", "", "", {}), ("adamerging", "paper", "", {}),
+    ("adamerging++", "paper", "", {}), *(("doge-am", preset, f"{preset}, ", GUARD) for preset in DOGE),
     ("doge-am", "exact", "exact, damped 0.1, ", {**GUARD, "damping": 0.1}))
 
 

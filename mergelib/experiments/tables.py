@@ -66,7 +66,8 @@ def built_jobs(tried, wide):
             Job("surgery", "doge-ta", below(eta)), Job("surgery+tatr", "tatr", below({**lam, **ratio["TATR"]})),
             Job("surgery+tatr-zero-shot", "tatr-zero-shot", below({**lam, **ratio["TATR zero-shot"]})),
             Job("twin", "task-arithmetic", below(lam)), Job("twin", "doge-ta", below(eta)),
-            Job("wemoe", "task-arithmetic"), Job("wemoe", "doge-ta", below(eta)), Job("concrete-ta"), Job("concrete-am")]
+            Job("wemoe", "task-arithmetic"), Job("wemoe", "doge-ta", below(eta)),
+            Job("concrete-ta"), Job("concrete-am-taskwise"), Job("concrete-am")]
 
 
 def learned_rows(suite, **how):
