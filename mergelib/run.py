@@ -41,7 +41,7 @@ def on(tower, **more):
 AT_SCALE = {        # the notebooks that run at the papers' scale: how many tasks they merge, their parameters for a tower
     "02-task-vectors": (8, on),
     "03-doge-by-hand": (8, on),
-    "04-vision-tables": (8, lambda tower: {"towers": [tower], "seeds": [0], "built": [tower]}),
+    "04-vision-tables": (8, lambda tower: {"towers": [tower], "seeds": [0]}),
     "05-task-count": (20, on),
     "06-unseen-tasks": (8, on),
     "07-ablation": (20, on),

@@ -36,7 +36,7 @@ from .solver import (
     taken_apart,
     taylor_check,
 )
-from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, wide_selection
+from .tables import built_rows, learned_rows, literal_eta_rows, main_rows, other_rows, printed_rows, wide_selection
 from .trust import corners, exemplar_rows, form_rows, landscapes, layer_sensitivity, ratio_rows
 from .unseen import UNSEEN, seen_and_unseen, unseen_rows
 from .vectors import (
@@ -56,9 +56,9 @@ __all__ = ["ablation", "accuracy_table", "adapted", "answer_rows", "averages", "
            "FOUR", "golden_report", "gradient_rows", "HEATS", "inference_ratios", "Job", "lambda_rows", "lambda_sweep",
            "landscapes", "language_ablation", "language_rows", "language_selection", "layer_sensitivity", "learned_rows",
            "learned_task_count", "literal_eta_rows", "lower_start", "magnitudes", "main_rows", "measure", "merging_costs",
-           "models_kept", "models_measured", "off_format", "order_kept", "other_rows", "paired_gaps", "PATHS", "per_task_rows",
-           "printed_ablation", "rank_rows", "rank_table", "ratio_rows", "reference_rows", "regime_of", "regime_table",
-           "regime_verdict", "robustness", "seconds_per_model", "seen_and_unseen", "selection", "setting", "solver_budget",
-           "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares", "sweep_averages", "taken_apart",
-           "task_cosines", "task_count", "task_subsets", "taylor_check", "text_chance", "text_verdict", "UNSEEN",
-           "unseen_rows", "wide_selection"]
+           "models_kept", "models_measured", "off_format", "order_kept", "other_rows", "paired_gaps", "PATHS",
+           "per_task_rows", "printed_ablation", "printed_rows", "rank_rows", "rank_table", "ratio_rows", "reference_rows",
+           "regime_of", "regime_table", "regime_verdict", "robustness", "seconds_per_model", "seen_and_unseen", "selection",
+           "setting", "solver_budget", "solver_counts", "solver_losses", "spot_check", "step_lengths", "subspace_shares",
+           "sweep_averages", "taken_apart", "task_cosines", "task_count", "task_subsets", "taylor_check", "text_chance",
+           "text_verdict", "UNSEEN", "unseen_rows", "wide_selection"]

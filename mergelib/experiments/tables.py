@@ -95,6 +95,12 @@ def other_rows(suite, tried, **how):
     return measure("all-methods", suite, jobs, **how)
 
 
+def printed_rows(suite, tried, **how):
+    """The rows of the methods that have a number to choose, with all numbers as printed: what choosing is worth."""
+    every = pd.concat([tried, wide_selection(suite, tried, **how)]).drop_duplicates(["method", "preset"])
+    return measure("printed-settings", suite, [Job(row.method, row.preset) for row in every.itertuples()], **how)
+
+
 def built_rows(suite, tried, **how):
     """The rows of all other methods that learn on test pictures or build on another one's merge: minutes each."""
     return measure("all-methods", suite, built_jobs(tried, wide_selection(suite, tried, **how)), **how)
