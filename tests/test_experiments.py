@@ -221,6 +221,15 @@ def test_what_is_fixed_is_fixed_and_only_the_option_is_chosen(suite, ledger, set
     assert ex.setting(tried, "Iso-C") == best[1]["setting"]
 
 
+def test_as_printed_every_method_runs_once_and_nothing_is_chosen(suite, monkeypatch):
+    tables = import_module("mergelib.experiments.tables")
+    wide = pd.DataFrame({"method": ["dare", "dare", "doge-ties", "doge-ties"], "preset": ["", "", "paper", "code"]})
+    monkeypatch.setattr(tables, "wide_selection", lambda suite, tried: wide)
+    monkeypatch.setattr(tables, "measure", lambda experiment, suite, jobs: jobs)
+    jobs = ex.printed_rows(suite, pd.DataFrame({"method": "ties", "preset": ["paper", "paper", "code"]}))
+    assert jobs == [Job("ties", "paper"), Job("ties", "code"), Job("dare"), Job("doge-ties", "paper"), Job("doge-ties", "code")]
+
+
 def test_each_task_has_the_mask_that_is_best_on_its_own_validation_pictures(suite, ledger, monkeypatch):
     def evaluate(state, suite, tasks, split, hits):
         (task,), lam = tasks, float(state["w"])
