@@ -71,11 +71,13 @@ def test_doge_is_judged_on_the_published_gap():
 
 
 def test_the_main_table_is_averaged_over_the_seeds(monkeypatch):
-    def main_rows(suite, tried, **how):
-        return pd.DataFrame({"metric": "accuracy", "label": "Task Arithmetic", "task": ["digits", "signs"], "value": suite})
-    monkeypatch.setattr(ex, "main_rows", main_rows)
+    def rows(name, value):
+        return pd.DataFrame({"metric": "accuracy", "label": name, "task": ["digits", "signs"], "value": value})
     monkeypatch.setattr(ex, "selection", lambda suite, **how: None)
-    assert claims.Evidence(0.5, seeds=(0.6, 0.9)).averages["Task Arithmetic"] == pytest.approx(100 * 2 / 3)
+    for maker, name, share in (("main_rows", "Task Arithmetic", 1), ("other_rows", "DARE", 0.5), ("built_rows", "WEMoE", 0.25)):
+        monkeypatch.setattr(ex, maker, lambda suite, tried, name=name, share=share, **how: rows(name, share * suite))
+    averages = claims.Evidence(0.5, seeds=(0.6, 0.9)).averages
+    assert averages.to_dict() == pytest.approx({"Task Arithmetic": 200 / 3, "DARE": 100 / 3, "WEMoE": 50 / 3})
 
 
 @pytest.mark.parametrize("method, over, statement", [
@@ -147,18 +149,18 @@ def within(**moved):
 
 def test_tatr_is_judged_on_the_published_gap():
     for gap, verdict in ((1.9, HOLDS), (1.8, DIRECTION), (-0.1, FAILS)):         # 72.8 over 69.1: half is 1.85
-        found, words = judge("TATR is above task arithmetic", all_averages=within(TATR=gap))
+        found, words = judge("TATR is above task arithmetic", averages=within(TATR=gap))
         assert found == verdict and "published +3.7" in words and f"measured {gap:+.1f}" in words
 
 
 def test_the_best_of_the_other_data_free_methods_is_what_doge_must_beat():
     for gap, verdict in ((3.3, HOLDS), (3.1, DIRECTION), (0.9, FAILS)):     # 80.7 over 76.3: half is 2.2; AWD is 1 up
         averages = within(**{"AWD TA": 1.0, claims.JUDGED: gap})
-        found, words = judge("DOGE TA is above every other data-free method", all_averages=averages)
+        found, words = judge("DOGE TA is above every other data-free method", averages=averages)
         assert found == verdict and "AWD TA 51.0" in words
 
 
 @pytest.mark.parametrize("positive, verdict", [(-1, HOLDS), (3, DIRECTION), (6, FAILS)])
 def test_signed_parts_must_both_ruin_the_model(positive, verdict):
     averages = within(**{"TATR positive": positive, "TATR negative": -9, "Task Arithmetic": 5})
-    assert judge("Merging only what agrees", all_averages=averages)[0] == verdict
+    assert judge("Merging only what agrees", averages=averages)[0] == verdict

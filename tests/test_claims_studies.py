@@ -51,7 +51,7 @@ def test_gradients_are_worse_if_they_lose_half_a_point_under_the_released_code()
     averages = pd.Series(50.0, [f"DOGE TA ({preset})" for preset in ex.DOGE])
     for gap, verdict in ((-1.0, HOLDS), (-0.4, FAILS), (1.0, FAILS)):
         found = pd.Series({f"DOGE TA with gradients ({preset})": 50 + gap * (preset == "code") for preset in ex.DOGE})
-        assert judge("True gradients", gradients=found, all_averages=averages)[0] == verdict
+        assert judge("True gradients", gradients=found, first=averages)[0] == verdict
 
 
 def ranked(monkeypatch, best=0.2, along=1.0):

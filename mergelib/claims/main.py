@@ -62,16 +62,16 @@ def _within(method, over, table):
     """Judge that one method beats another on the first suite's experts, against the published gap."""
     def judge(e):
         published = published_average(table, printed_name(method)) - published_average(table, printed_name(over))
-        gap = e.all_averages[method] - e.all_averages[over]
+        gap = e.averages[method] - e.averages[over]
         return gap_rule(gap, published), f"published +{published:.1f}; measured {gap:+.1f}"
     return judge
 
 
 def _best_data_free(e):
     table = "doge_table1_vit_b32"
-    others = e.all_averages[["Ties-Merging (code)", "Consensus TA", "AWD TA", "PCB-Merging (paper)", "PCB-Merging (code)"]]
+    others = e.averages[["Ties-Merging (code)", "Consensus TA", "AWD TA", "PCB-Merging (paper)", "PCB-Merging (code)"]]
     published = published_average(table, "DOGE TA") - published_average(table, "PCB-Merging")
-    gaps = e.all_averages - others.max()
+    gaps = e.averages - others.max()
     concrete = published_average(table, "DOGE TA") - published_average(table, "Concrete TA")
     return gap_rule(gaps[JUDGED], published), (
         f"published +{published:.1f} over PCB (+{concrete:.1f} over Concrete TA, which sees test pictures); best of the others "
@@ -79,8 +79,8 @@ def _best_data_free(e):
 
 
 def _signed_parts_harm(e):
-    base, arithmetic = e.all_averages["Pre-trained"], e.all_averages["Task Arithmetic"]
-    parts = e.all_averages[["TATR positive", "TATR negative"]]
+    base, arithmetic = e.averages["Pre-trained"], e.averages["Task Arithmetic"]
+    parts = e.averages[["TATR positive", "TATR negative"]]
     verdict = HOLDS if parts.max() < base else DIRECTION if parts.max() < arithmetic else FAILS
     printed = [published_average("tatr_table6_sensitivity", name) for name in parts.index]
     before = published_average(TATR, "Pre-trained")

@@ -40,15 +40,17 @@ class Evidence:
 
     @cached_property
     def averages(self):
-        """Average accuracy (percent) of every row of the main table, all tasks merged, over all fine-tuning seeds."""
-        tried = [self.tried, *(ex.selection(suite, **self.how) for suite in self.seeds)]
-        tables = [ex.main_rows(suite, best, **self.how) for suite, best in zip((self.suite, *self.seeds), tried)]
-        return pd.concat([ex.accuracy_table(table)["Avg"] for table in tables], axis=1).mean(axis=1)
+        """Average accuracy (percent) of every row of notebook 04, all tasks merged, over all fine-tuning seeds."""
+        return pd.concat([self.first, *map(self._rows, self.seeds)], axis=1).mean(axis=1)
 
     @cached_property
-    def all_averages(self):
-        """Average accuracy (percent) of every row there is, on the first suite's experts."""
-        rows = [make(self.suite, self.tried, **self.how) for make in (ex.main_rows, ex.other_rows, ex.built_rows)]
+    def first(self):
+        """The same on the first suite's experts alone, to compare with what was measured on no others."""
+        return self._rows(self.suite)
+
+    def _rows(self, suite):
+        tried = ex.selection(suite, **self.how)
+        rows = [make(suite, tried, **self.how) for make in (ex.main_rows, ex.other_rows, ex.built_rows)]
         return ex.accuracy_table(pd.concat(rows))["Avg"]
 
     @cached_property

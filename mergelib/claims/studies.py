@@ -76,7 +76,7 @@ def _universal(e):
 
 
 def _gradients(e):
-    gaps = {preset: e.gradients[f"DOGE TA with gradients ({preset})"] - e.all_averages[f"DOGE TA ({preset})"]
+    gaps = {preset: e.gradients[f"DOGE TA with gradients ({preset})"] - e.first[f"DOGE TA ({preset})"]
             for preset in ex.DOGE}
     words = ", ".join(f"{preset} {gap:+.1f}" for preset, gap in gaps.items())
     return (HOLDS if gaps["code"] < -0.5 else FAILS), f"with gradients over with task vectors: {words}"
