@@ -1,6 +1,7 @@
 """Are learned coefficients shown as they were learned, and is entropy, by which they are, compared with the loss rightly?"""
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 from conftest import losses, vectors
 from scipy.stats import spearmanr
 
-from mergelib import METHODS, merge
+from mergelib import METHODS, CheckpointError, merge
 from mergelib import experiments as ex
 from mergelib.adapt import coefficients as adapted_coefficients
 from mergelib.experiments.measure import label
@@ -104,6 +105,16 @@ def test_learned_coefficients_are_learned_once(labelled, ledger, few_steps, monk
     pd.testing.assert_frame_equal(ex.coefficients(labelled, ex.PATHS[:1], Ledger(ledger.folder)), first)
     with pytest.raises(TypeError):
         ex.coefficients(labelled, ex.PATHS[:1], Ledger(ledger.folder), recompute=True)
+
+
+def test_coefficients_of_a_tower_that_is_not_shipped_are_read_and_never_learned(labelled, ledger, few_steps, monkeypatch):
+    shown = ex.coefficients(labelled, ex.HEATS[:1], ledger)
+    tower = SimpleNamespace(state_dict=lambda: labelled.base)
+    monkeypatch.setattr(learning, "empty_tower", lambda model, device: tower)
+    bare = SimpleNamespace(**vars(labelled) | {"base": {}})
+    pd.testing.assert_frame_equal(ex.coefficients(bare, ex.HEATS[:1], Ledger(ledger.folder), recompute=True), shown)
+    with pytest.raises(CheckpointError, match="ledger lacks .* not all shipped"):
+        ex.coefficients(bare, ex.HEATS[1:2], Ledger(ledger.folder))
 
 
 def test_looking_at_the_path_changes_nothing(tiny_suite):

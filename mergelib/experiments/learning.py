@@ -13,8 +13,9 @@ from ..evaluate import logits
 from ..ledger import Ledger
 from ..merge import merge
 from ..methods import METHODS
+from ..models import empty_tower
 from ..progress import progress
-from .measure import Job, label, ledger_rows, run_jobs
+from .measure import Job, check_weights, label, ledger_rows, run_jobs
 from .vectors import by_depth, short
 
 PATHS = (Job("adamerging-taskwise", "paper"), Job("adamerging-taskwise++", "paper"))
@@ -27,10 +28,11 @@ def coefficients(suite, jobs, ledger=None, recompute=False):
     """The coefficients that methods learn, from the ledger or learned (minutes each): label, task, tensor, step, lam.
 
     Of a layer-wise method every tensor's after the last step; of a task-wise one those of every tenth step, which all tensors
-    share (tensor "").
+    share (tensor ""). A suite without weights is only read; CheckpointError if something is missing.
     """
     ledger = Ledger() if ledger is None else ledger
-    missing = [job for job in jobs if recompute or None in [ledger.find(row) for row in _rows(suite, job)]]
+    missing = [job for job in jobs if (recompute and suite.base) or None in [ledger.find(row) for row in _rows(suite, job)]]
+    check_weights("coefficients", suite, missing)
     done = run_jobs(_learn, suite, missing)
     for k, path in progress(done, "learning coefficients", disable=not missing, total=len(missing)):
         ledger.record("coefficients", [_valued(row, path[row["options"]["tensor"], row["options"]["step"]][row["task"]])
@@ -48,7 +50,8 @@ def _valued(row, value, count=1):
 def _rows(suite, job):
     """The ledger keys of a job's coefficients."""
     settings = METHODS[job.method].settings(job.preset)
-    names = [name for name in by_depth(suite.base) if re.search(settings["keys"], name)]
+    every = suite.base or empty_tower(suite.model, "cpu").state_dict()      # of a tower that is not shipped
+    names = [name for name in by_depth(every) if re.search(settings["keys"], name)]
     places = [(name, settings["steps"]) for name in names]
     if settings["granularity"] == "task":
         places = [("", step) for step in range(0, settings["steps"] + 1, EVERY)]

@@ -68,10 +68,7 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     known = {i: _lookup(suite, job, ledger) for i, job in enumerate(jobs)
              if not (recompute and _has_weights(suite, job.method))}
     missing = [i for i in range(len(jobs)) if not known.get(i)]
-    if missing and not all(_has_weights(suite, jobs[i].method) for i in missing):
-        raise CheckpointError(f"The ledger lacks {len(missing)} measurements ({experiment}) on the tower {suite.model!r}, "
-                              f"whose weights are not all shipped. Train them with `make zoo TOWER={suite.model} "
-                              f"ARGS='--also mtl pcgrad'` (hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
+    check_weights(experiment, suite, [jobs[i] for i in missing])
     done = run_jobs(_measure_job, suite, [jobs[i] for i in missing])
     for k, rows in progress(done, f"measuring {experiment}", disable=not missing, total=len(missing), mininterval=1):
         ledger.record(experiment, rows)
@@ -80,6 +77,14 @@ def measure(experiment, suite, jobs, ledger=None, recompute=False):
     table["label"] = [label(method, preset) for method, preset in zip(table["method"], table["preset"])]
     table["group"] = [group(method) for method in table["method"]]
     return table
+
+
+def check_weights(experiment, suite, jobs):
+    """Raise CheckpointError if jobs are to be measured on weights that are not shipped."""
+    if not all(_has_weights(suite, job.method) for job in jobs):
+        raise CheckpointError(f"The ledger lacks {len(jobs)} measurements ({experiment}) on the tower {suite.model!r}, "
+                              f"whose weights are not all shipped. Train them with `make zoo TOWER={suite.model} "
+                              f"ARGS='--also mtl pcgrad'` (hours), then set MERGELIB_ZOO={ROOT / 'build' / 'zoo'}.")
 
 
 def run_jobs(function, suite, jobs):
