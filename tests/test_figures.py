@@ -152,6 +152,12 @@ def test_the_taylor_check_has_a_panel_per_task():
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("lambda", "change of the loss (nats)")
 
 
+@pytest.mark.parametrize("style", ["normal", "italic"])
+def test_letters_are_matplotlibs_own_whatever_the_system_has(style):
+    found = matplotlib.font_manager.findfont(matplotlib.font_manager.FontProperties(family="DejaVu Sans", style=style))
+    assert found.startswith(matplotlib.get_data_path())
+
+
 def test_the_main_tables_have_a_panel_per_tower_and_a_row_per_method():
     fewer = main_rows().query("label != 'Traditional MTL'").assign(accuracy=40.0)
     figure = figures.main_tables({"main": main_rows(), "fine": fewer})

@@ -1,15 +1,24 @@
 """How do all figures look, and where do they go? The house style, and what several figures draw."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib import font_manager, get_data_path
 
 from ..paths import FIGURES, write_atomically
 from ..style import STYLE
 
+# matplotlib's own DejaVu Sans goes before the system's, which differs, so that figures are alike on every machine.
+OWN = sorted(Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))
+for file in OWN:
+    font_manager.fontManager.addfont(file)
+font_manager.fontManager.ttflist.sort(key=lambda font: Path(font.fname) not in OWN)
+
 
 def new_figure(width=6.4, height=4.0, **grid):
     """A figure and its axes in the house style (`grid` as for `plt.subplots`)."""
-    sns.set_theme(context="paper", style="whitegrid", palette="colorblind",
+    sns.set_theme(context="paper", style="whitegrid", palette="colorblind", font="DejaVu Sans",
                   rc={"savefig.dpi": 110, "figure.dpi": 80, "pdf.fonttype": 42, "axes.titlesize": 10})
     return plt.subplots(figsize=(width, height), layout="constrained", **grid)
 
