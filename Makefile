@@ -25,7 +25,7 @@ install: $(ready) ## make .venv with the tested versions (the other targets do i
 
 figures: $(ready) ## run every notebook on the committed numbers and redraw all figures (minutes)
 	@echo "Running the notebooks on the committed numbers and redrawing the figures: minutes."
-	$(py) -m mergelib.run figures $(only) $(ARGS)
+	$(py) -m mergelib.reproduce figures $(only) $(ARGS)
 
 test: $(ready) ## run the tests, then every notebook (FAST=1: the tests only)
 	@echo "Running the tests$(if $(FAST),, and every notebook): minutes."
@@ -39,7 +39,7 @@ lab: $(ready) ## open the notebooks in JupyterLab
 reproduce: $(ready) ## measure again what takes under three hours, then redraw (ALL=1: everything, a day; resumes)
 	@echo "$(if $(SCALE),Measuring on the published $(SCALE) and data sets: tens of gigabytes to fetch; a GPU helps.,$(again))"
 	@echo "Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.run reproduce $(only) $(if $(ALL),--all) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
+	$(py) -m mergelib.reproduce reproduce $(only) $(if $(ALL),--all) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)
 	@echo "Training the benchmark's models: an hour $(if $(LANGUAGE),at most,to an hour and a half) on two cores. Ctrl-C is safe; the next call resumes."

@@ -45,7 +45,7 @@ def mergelib(job):
 def mergelib_gpu(job):
     """`mergelib.merge` on a GPU: from disk to its memory, merged there, and to disk again."""
     import mergelib as ml
-    from mergelib.checkpoints import read_state, write_state
+    from mergelib.checkpoints.states import read_state, write_state
     tiny = {"w": torch.randn(64, 64, device="cuda")}
     ml.merge("doge-ta", tiny, {"a": {"w": tiny["w"] + 1}, "b": {"w": tiny["w"] - 1}}, preset="exact", keys="")  # libraries load
     start = time.perf_counter()

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import mergelib as ml
-from mergelib.benchmark import picture
+from mergelib.tasks import picture
 
 ADAM = {"preset": "code", "eta": 0.05}
 EXACT = {"preset": "exact", "eta": 0.05}

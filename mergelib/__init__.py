@@ -7,12 +7,12 @@
 """
 
 from . import adapt  # noqa: F401  (its methods join the registry)
-from .checkpoints import CheckpointError
-from .evaluate import evaluate
-from .merge import eta_for_mean_lambda, merge
+from .checkpoints.lazy import CheckpointError
+from .measure.scoring import evaluate
+from .merging.loop import eta_for_mean_lambda, merge
 from .methods import METHODS
-from .paper import published
-from .zoo import load_suite
+from .papers.tables import published
+from .suites.suite import load_suite
 
 __all__ = ["METHODS", "CheckpointError", "eta_for_mean_lambda", "evaluate", "load_suite", "merge", "published"]
 __version__ = "0.1.0"

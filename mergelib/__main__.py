@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from . import METHODS, merge
-from .preview import inspect, preview
+from .merging.preview import inspect, preview
 from .workers import cores, one_thread, processes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

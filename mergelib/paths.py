@@ -1,5 +1,6 @@
 """Where does everything lie? Folders of this checkout, and the one way files are written: whole or not at all."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -22,3 +23,8 @@ def write_atomically(file, write):
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def checksum(file):
+    """SHA-256 of a file, as hex digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

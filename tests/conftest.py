@@ -7,7 +7,6 @@ import pickle
 import random
 import sys
 import zlib
-from importlib import import_module
 from itertools import count
 from types import ModuleType, SimpleNamespace
 
@@ -20,16 +19,18 @@ from open_clip.transform import image_transform
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mergelib import models, texts
 from mergelib.adapt import coefficients
 from mergelib.adapt.gradients import trainable_tower
-from mergelib.adapters import Adapter
-from mergelib.benchmark import EIGHT, SPLITS
-from mergelib.benchmark.language import TASKS
-from mergelib.benchmark.language.templates import TARGET
-from mergelib.ledger import Ledger
-from mergelib.models import image_features, normalise_pixels
-from mergelib.zoo import Suite, TextSuite
+from mergelib.checkpoints.adapters import Adapter
+from mergelib.experiments import ablations, corruptions, measuring, ranks
+from mergelib.measure.ledger import Ledger
+from mergelib.networks import clip as models
+from mergelib.networks import t5
+from mergelib.networks.clip import image_features, normalise_pixels
+from mergelib.suites.suite import Suite, TextSuite
+from mergelib.tasks import EIGHT, SPLITS
+from mergelib.tasks.language.tasks import TASKS
+from mergelib.tasks.language.templates import TARGET
 
 SHAPES = {
     "class_embedding": (16,),
@@ -145,13 +146,13 @@ def adapters(base, tasks, rank=2, untouched=None):
 
 @pytest.fixture
 def text_suite(monkeypatch, tmp_path):
-    monkeypatch.setitem(texts.TEXT_MODELS, "tiny",
+    monkeypatch.setitem(t5.TEXT_MODELS, "tiny",
                         dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2))
     monkeypatch.setattr(coefficients, "CACHE", tmp_path)
-    texts.text_network.cache_clear()
-    base = {name: weight.detach() for name, weight in texts.build_t5("tiny").named_parameters()}
+    t5.text_network.cache_clear()
+    base = {name: weight.detach() for name, weight in t5.build_t5("tiny").named_parameters()}
     yield Questions("tiny", "tiny", 0, base, adapters(base, ("inference", "similarity", "sentiment")), {}, "0123abcd")
-    texts.text_network.cache_clear()
+    t5.text_network.cache_clear()
 
 
 # --- measurements
@@ -193,9 +194,9 @@ class Fakes:
 
 @pytest.fixture
 def fakes(monkeypatch, one_process):
-    found, module = Fakes(), import_module("mergelib.experiments.measure")       # the package's attribute is the function
-    monkeypatch.setattr(module, "merge", found.merge)
-    monkeypatch.setattr(module, "evaluate", lambda *arguments, hits: found.evaluate(*arguments, hits))
+    found = Fakes()
+    monkeypatch.setattr(measuring, "merge", found.merge)
+    monkeypatch.setattr(measuring, "evaluate", lambda *arguments, hits: found.evaluate(*arguments, hits))
     return found
 
 
@@ -206,8 +207,8 @@ def asked(monkeypatch, fakes):
         jobs.extend(wanted)
         return pd.DataFrame([vars(job) for job in wanted])
     jobs = []
-    for name in ("ablation", "robustness"):
-        monkeypatch.setattr(import_module(f"mergelib.experiments.{name}"), "measure", measure)
+    for module in (ablations, ranks, corruptions):
+        monkeypatch.setattr(module, "measure", measure)
     return jobs
 
 
@@ -217,7 +218,7 @@ def accuracies(table):
 
 @pytest.fixture
 def a_checkpoint_every_step(monkeypatch):
-    monkeypatch.setattr("mergelib.training.time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a minute per look
+    monkeypatch.setattr("mergelib.networks.training.time", SimpleNamespace(monotonic=count(0, 60).__next__))
 
 
 # --- a pickled encoder of the first family of published experts

@@ -16,12 +16,12 @@ from PIL import Image, ImageOps
 from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModel
 
-from mergelib import clip
-from mergelib.benchmark import load_task
-from mergelib.benchmark.corruptions import CORRUPTIONS
-from mergelib.clip.tasks import load_tasks
 from mergelib.experiments import FOUR
-from mergelib.models import empty_tower, tokenizer
+from mergelib.networks.clip import empty_tower, tokenizer
+from mergelib.suites import clip
+from mergelib.suites.clip.tasks import load_tasks
+from mergelib.tasks import load_task
+from mergelib.tasks.corruptions import CORRUPTIONS
 
 SIDE, ROWS = 32, {"train": 40, "test": 16}
 VISION = dict(hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=1, patch_size=16, image_size=SIDE)

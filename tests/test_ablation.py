@@ -1,7 +1,6 @@
 """Do the ablations leave out what they say? Parts of DOGE TA, forms of the coefficients, ranks, and the losses' gradients."""
 
 import json
-from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,12 +11,12 @@ from conftest import MATRICES, accuracies
 
 from mergelib import METHODS, merge
 from mergelib import experiments as ex
-from mergelib.benchmark import EIGHT
-from mergelib.evaluate import pack_hits
-from mergelib.experiments.selection import ETAS
-from mergelib.methods import ENCODER_MATRICES
+from mergelib.experiments import ranks
+from mergelib.experiments.choosing import ETAS
+from mergelib.measure.scoring import pack_hits
+from mergelib.methods.linear import ENCODER_MATRICES
+from mergelib.tasks import EIGHT
 
-ablation = import_module("mergelib.experiments.ablation")       # the package's attribute of this name is the function
 BEST = {"nothing": 0.12, "shared subspace": 0.05, "task-aware lambda": 0.25, "delta": 0.2}
 
 
@@ -91,7 +90,7 @@ def test_the_rank_is_never_swept_with_a_solver_that_cannot_stay_in_the_subspace(
     settings = [METHODS[job.method].settings(job.preset, **job.options) for job in asked]
     assert {(each["solver"], each["steps"]) for each in settings} == {("adam", 400)}
     wanted = [(eta, direction, ratio) for eta in (0.05, 0.15) for direction in ("along", "orthogonal")
-              for ratio in ablation.RANK_RATIOS] + [(eta, "free", 1 / 6) for eta in (0.05, 0.15)]
+              for ratio in ranks.RANK_RATIOS] + [(eta, "free", 1 / 6) for eta in (0.05, 0.15)]
     assert sorted((each["eta"], each["direction"], each["rank_ratio"]) for each in settings) == sorted(wanted)
     along = next(job for job in asked if job.options["direction"] == "along" and job.preset == "exact")
     with pytest.raises(ValueError, match="there is no exact solution"):

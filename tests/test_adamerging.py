@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mergelib import METHODS, merge, training
+from mergelib import METHODS, merge
 from mergelib.adapt import coefficients
 from mergelib.adapt.coefficients import Coefficients, entropy, summed_loss
-from mergelib.merge import eta_for_mean_lambda, stream
-from mergelib.methods.doge import doge_vectors
+from mergelib.merging.loop import eta_for_mean_lambda
+from mergelib.merging.work import stream
+from mergelib.methods.doge.delta import doge_vectors
+from mergelib.networks import training
 
 LEARNED = [name for name, spec in METHODS.items() if spec.first_pass is coefficients.learn_coefficients]
 FAST = {"doge-am": {"solver_steps": 5}, "awd-am": {"awd_steps": 5}, "adamerging+++tatr": {"examples": 4},

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from test_merge import FAST, identical, rounded
 
 from mergelib import CheckpointError, merge
-from mergelib.checkpoints import check_compatible, open_state, read_state, write_state
-from mergelib.preview import inspect, preview
-from mergelib.work import read_tensor
+from mergelib.checkpoints.states import check_compatible, open_state, read_state, write_state
+from mergelib.merging.preview import inspect, preview
+from mergelib.merging.work import read_tensor
 
 NAMES = ("transformer.resblocks.0.mlp.c_fc.weight", "transformer.resblocks.0.mlp.c_proj.weight")
 CONFIG = {"peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "none", "use_dora": False, "fan_in_fan_out": False}

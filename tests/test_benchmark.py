@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from mergelib import benchmark
-from mergelib.benchmark import SPLITS, TASKS, load_pictures, load_task, picture
-from mergelib.benchmark.canvas import Canvas, finish, font
-from mergelib.benchmark.digits import scans
+from mergelib import tasks
+from mergelib.tasks import SPLITS, TASKS, load_pictures, load_task, picture
+from mergelib.tasks.canvas import Canvas, finish, font
+from mergelib.tasks.digits import scans
 
 FINGERPRINTS = Path(__file__).parent / "data" / "fingerprints.npz"
 EVERY_TASK = pytest.mark.parametrize("name", TASKS)
@@ -114,7 +114,7 @@ def test_fingerprints_of_two_tasks_are_further_apart_than_the_tolerance():
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(benchmark, "CACHE", tmp_path)
+    monkeypatch.setattr(tasks, "CACHE", tmp_path)
     return tmp_path / "pictures"
 
 
@@ -127,7 +127,7 @@ def test_pictures_are_drawn_once_and_then_read(cache, monkeypatch):
     assert pixels.shape == (14, 32, 32, 3) and labels.tolist() == [*range(12), 0, 1]
     assert all(np.array_equal(pixels[k], picture("dice", "validation", k)[0]) for k in range(14))
 
-    monkeypatch.setattr(benchmark, "picture", None)         # drawing again would fail
+    monkeypatch.setattr(tasks, "picture", None)         # drawing again would fail
     again, _ = load_pictures("dice", "validation", count=14)
     assert np.array_equal(again, pixels)
 
@@ -144,8 +144,8 @@ def test_other_pictures_are_kept_apart(cache, what):
 
 def test_changed_drawing_code_draws_again(cache, monkeypatch):
     load_pictures("dice", "test", count=3)
-    monkeypatch.setattr(benchmark, "_source_digest", lambda name: "changed")
-    monkeypatch.setattr(benchmark, "picture", lambda *what: (np.full((32, 32, 3), 7, np.uint8), 0))
+    monkeypatch.setattr(tasks, "_source_digest", lambda name: "changed")
+    monkeypatch.setattr(tasks, "picture", lambda *what: (np.full((32, 32, 3), 7, np.uint8), 0))
     assert (load_pictures("dice", "test", count=3)[0] == 7).all()
 
 
@@ -154,7 +154,7 @@ def test_interrupted_drawing_leaves_nothing_behind(cache, monkeypatch):
         if index == 2:
             raise KeyboardInterrupt
         return picture(name, split, index, seed)
-    monkeypatch.setattr(benchmark, "picture", interrupted)
+    monkeypatch.setattr(tasks, "picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_pictures("dice", "test", count=3)
     assert files(cache) == []

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mergelib.checkpoints import read_state
+from mergelib.checkpoints.states import read_state
 from mergelib.paths import ROOT
 
 

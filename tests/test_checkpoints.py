@@ -10,8 +10,9 @@ import pytest
 import torch
 from conftest import BUFFER
 
-from mergelib import CheckpointError, checkpoints, merge
-from mergelib.checkpoints import check_compatible, read_state, write_state
+from mergelib import CheckpointError, merge
+from mergelib.checkpoints import states
+from mergelib.checkpoints.states import check_compatible, read_state, write_state
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def half(state, part, metadata):
 
 
 def test_an_exception_while_writing_leaves_the_old_file_alone(file, base, experts, monkeypatch):
-    monkeypatch.setattr(checkpoints, "save_file", half)
+    monkeypatch.setattr(states, "save_file", half)
     with pytest.raises(OSError, match="No space left"):
         write_state(file, experts["task-0"])
     assert same(read_state(file), base)
@@ -154,7 +155,7 @@ def test_an_exception_while_writing_leaves_the_old_file_alone(file, base, expert
 
 
 def test_a_first_write_that_fails_leaves_nothing(tmp_path, base, monkeypatch):
-    monkeypatch.setattr(checkpoints, "save_file", half)
+    monkeypatch.setattr(states, "save_file", half)
     with pytest.raises(OSError, match="No space left"):
         write_state(tmp_path / "new.safetensors", base)
     assert os.listdir(tmp_path) == []
@@ -162,14 +163,14 @@ def test_a_first_write_that_fails_leaves_nothing(tmp_path, base, monkeypatch):
 
 KILLED = """
 import os, signal, sys, torch
-from mergelib import checkpoints
+from mergelib.checkpoints import states
 
 def half(state, part, metadata):
     part.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoints.save_file = half
-checkpoints.write_state(sys.argv[1], {"new": torch.ones(1)})
+states.save_file = half
+states.write_state(sys.argv[1], {"new": torch.ones(1)})
 """
 
 

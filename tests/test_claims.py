@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergelib import claims
 from mergelib import experiments as ex
-from mergelib.claims import CLAIMS, DIRECTION, ELSEWHERE, FAILS, HOLDS, gap_rule
-from mergelib.paper import published_average
-from mergelib.run import NOTEBOOKS
+from mergelib.papers import claims
+from mergelib.papers.claims import CLAIMS, DIRECTION, ELSEWHERE, FAILS, HOLDS, gap_rule
+from mergelib.papers.tables import published_average
+from mergelib.reproduce.notebooks import NOTEBOOKS
 
 METHODS = [*claims.BASELINES, *claims.PRESETS.values()]
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mergelib import experiments as ex
-from mergelib.claims import CLAIMS, DIRECTION, FAILS, HOLDS, JUDGED, PRESETS, Evidence, rules
+from mergelib.papers.claims import CLAIMS, DIRECTION, FAILS, HOLDS, JUDGED, PRESETS, Evidence, rules
 
 NAMES = ["Task Arithmetic", "Ties-Merging (code)", "AdaMerging++ (generated)", "DOGE TA (exact, damped 0.1)", *PRESETS.values()]
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mergelib import experiments as ex
-from mergelib.benchmark import EIGHT
-from mergelib.benchmark.corruptions import CORRUPTIONS
-from mergelib.claims import CLAIMS, DIRECTION, FAILS, HOLDS, JUDGED
+from mergelib.papers.claims import CLAIMS, DIRECTION, FAILS, HOLDS, JUDGED
+from mergelib.tasks import EIGHT
+from mergelib.tasks.corruptions import CORRUPTIONS
 
 
 def judge(statement, paper="", **evidence):
@@ -188,6 +188,6 @@ def test_layer_wise_is_judged_on_its_published_gap():
 
 
 def test_evidence_is_logarithmic_where_means_are_geometric(monkeypatch):
-    from mergelib.claims import Evidence
+    from mergelib.papers.claims import Evidence
     monkeypatch.setattr(ex, "layer_sensitivity", lambda suite, **how: pd.DataFrame({"digits": [1e-5, 1e-7]}))
     assert np.allclose(Evidence(None).sensitivity["digits"], [-5, -7])

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from local_hub import LocalHub, sha256
 
-from mergelib.clip import hub as fetching
-from mergelib.clip.hub import FetchError, Source, choose, fetch
+from mergelib.suites.clip import hub as fetching
+from mergelib.suites.clip.hub import FetchError, Source, choose, fetch
 
 MODEL = Source("who/model", "model", ("config.json", "*.safetensors|*.bin"))
 DATA = Source("who/data", "dataset", ("*train*.parquet", "*test*.parquet"))

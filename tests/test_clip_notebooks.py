@@ -7,7 +7,6 @@ executed in this process, cell by cell, so that the miniature's stand-ins are kn
 
 import re
 import sys
-from importlib import import_module
 
 import matplotlib
 import pandas as pd
@@ -19,14 +18,26 @@ pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 import miniature
 from local_hub import LocalHub
 
-from mergelib import CheckpointError, run
+from mergelib import CheckpointError
 from mergelib.adapt import coefficients
-from mergelib.ledger import Ledger
+from mergelib.experiments import (
+    ablations,
+    choosing,
+    corruptions,
+    generalisation,
+    learning,
+    ranks,
+    regimes,
+    scaling,
+    solver,
+    tables,
+    trust_region,
+)
+from mergelib.figures import base as figures_base
+from mergelib.measure.ledger import Ledger
 from mergelib.methods import METHODS
+from mergelib.reproduce import notebooks
 
-ablation, learning, regime, robustness, scaling, selection, solver, tables, trust, unseen = (     # the package has functions
-    import_module(f"mergelib.experiments.{name}") for name in (                                   # with some of these names
-        "ablation", "learning", "regime", "robustness", "scaling", "selection", "solver", "tables", "trust", "unseen"))
 SHORT = {"steps": 2, "mask_steps": 2, "awd_steps": 2, "solver_steps": 2, "examples": 4}
 
 
@@ -42,20 +53,20 @@ def shortened(monkeypatch):
         for options in (method.options, *method.presets.values()):
             for name in () if options.get("solver") == "exact" else SHORT.keys() & options.keys():
                 monkeypatch.setitem(options, name, SHORT[name])
-    grids = tuple((*grid, one(values)) for *grid, values in selection.GRIDS)
-    for module in (selection, robustness, unseen):
+    grids = tuple((*grid, one(values)) for *grid, values in choosing.GRIDS)
+    for module in (choosing, corruptions, generalisation):
         monkeypatch.setattr(module, "GRIDS", grids)
-    for module, names in ((tables, ("LAMS", "WIDE_LAMS", "RATIOS", "MASK_LAMS", "FEW")), (regime, ("LAMBDAS",)),
-                          (ablation, ("LAMS", "ETAS", "PRINTED")), (trust, ("RATIOS",))):
+    for module, names in ((tables, ("LAMS", "WIDE_LAMS", "RATIOS", "MASK_LAMS", "FEW")), (regimes, ("LAMBDAS",)),
+                          (ablations, ("LAMS", "ETAS", "PRINTED")), (trust_region, ("RATIOS",))):
         for name in names:
             monkeypatch.setattr(module, name, one(getattr(module, name)))
-    monkeypatch.setattr(ablation.ablation, "__defaults__", (ablation.READINGS, ablation.ETAS, None))
-    monkeypatch.setattr(ablation, "RANK_RATIOS", (1 / 6, 0.5))
+    monkeypatch.setattr(ablations.ablation, "__defaults__", (ablations.READINGS, ablations.ETAS, None))
+    monkeypatch.setattr(ranks, "RANK_RATIOS", (1 / 6, 0.5))
     monkeypatch.setattr(solver.solver_counts, "__defaults__", ((2, 20), (1, 2, 3, 5, 10, 32)))
     for module in (coefficients, learning):
         monkeypatch.setattr(module, "EVERY", SHORT["steps"])
-    monkeypatch.setattr(trust, "AXIS", (0.0, 1.0))
-    monkeypatch.setattr(trust, "EXEMPLARS", (1, 4))
+    monkeypatch.setattr(trust_region, "AXIS", (0.0, 1.0))
+    monkeypatch.setattr(trust_region, "EXEMPLARS", (1, 4))
     subsets = scaling.task_subsets
 
     def ends(tasks, per_size, seed, step):
@@ -73,7 +84,7 @@ def reproduce(monkeypatch, tmp_path, shortened):
     """
     def execute(notebook, folder, parameters, without):
         names = reproduce.names[notebook.stem] = {}
-        for cell in run.cells_without(notebook, without):
+        for cell in notebooks.cells_without(notebook, without):
             if cell.cell_type == "code":
                 exec(compile(cell.source, notebook.name, "exec"), names)
             if "parameters" in cell.metadata.get("tags", ()):
@@ -83,16 +94,16 @@ def reproduce(monkeypatch, tmp_path, shortened):
     def reproduce():
         with hub.served() as address, monkeypatch.context() as patch:
             miniature.patch(patch, address, tmp_path)
-            patch.setattr("mergelib.preflight.golden", lambda model, family: reproduce.golden)
+            patch.setattr("mergelib.papers.preflight.golden", lambda model, family: reproduce.golden)
             patch.setattr(sys, "argv", ["run", "reproduce", "--scale", "ViT-B-32", "--out", str(tmp_path / "out")])
-            run.main()
+            notebooks.main()
 
     hub = miniature.fill(LocalHub(), tmp_path, miniature.tasks())
     reproduce.golden, reproduce.names = miniature.golden(), {}
     matplotlib.use("agg")
-    monkeypatch.setattr(run, "execute", execute)
+    monkeypatch.setattr(notebooks, "execute", execute)
     monkeypatch.setenv("MERGELIB_FIGURES", "")          # set by the run; put back afterwards
-    monkeypatch.setattr(import_module("mergelib.figures.base"), "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(figures_base, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(coefficients, "CACHE", tmp_path)
     monkeypatch.setattr(Ledger.__init__, "__defaults__", (tmp_path / "results",))
     return reproduce

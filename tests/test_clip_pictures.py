@@ -11,11 +11,11 @@ import torch
 from open_clip import image_transform
 from PIL import Image
 
-from mergelib.clip import hub, pictures
-from mergelib.clip.hub import FetchError
-from mergelib.clip.pictures import DataError, fit, load_pictures, rows_of
-from mergelib.clip.tasks import PaperTask
-from mergelib.models import images_of
+from mergelib.networks.clip import images_of
+from mergelib.suites.clip import hub, pictures
+from mergelib.suites.clip.hub import FetchError
+from mergelib.suites.clip.pictures import DataError, fit, load_pictures, rows_of
+from mergelib.suites.clip.tasks import PaperTask
 
 datasets = pytest.importorskip("datasets", reason="the extra `paper` is not installed")
 NAMES = ("bird", "cat", "dog")

@@ -15,11 +15,12 @@ import miniature
 from conftest import ImageEncoder
 from local_hub import LocalHub
 
-from mergelib import CheckpointError, clip, evaluate, load_suite, merge
-from mergelib.benchmark import EIGHT as EMBEDDED
-from mergelib.clip.hub import FetchError
-from mergelib.families import convert, read_clip
-from mergelib.names import clip_to_open_clip
+from mergelib import CheckpointError, evaluate, load_suite, merge
+from mergelib.checkpoints.families import convert, read_clip
+from mergelib.checkpoints.names import clip_to_open_clip
+from mergelib.suites import clip
+from mergelib.suites.clip.hub import FetchError
+from mergelib.tasks import EIGHT as EMBEDDED
 
 EIGHT = list(miniature.tasks())[:8]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mergelib.clip.tasks import TABLE, load_tasks
-from mergelib.paper import published
-from mergelib.preflight import EIGHT
+from mergelib.papers.preflight import EIGHT
+from mergelib.papers.tables import published
+from mergelib.suites.clip.tasks import TABLE, load_tasks
 
 TASKS = load_tasks()
 

@@ -15,7 +15,7 @@ from test_streaming import on_disk  # noqa: F401  (a fixture)
 
 from mergelib import METHODS, __main__, merge
 from mergelib.__main__ import main
-from mergelib.checkpoints import read_state, write_state
+from mergelib.checkpoints.states import read_state, write_state
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from mergelib import merge
 from mergelib.adapt.coefficients import entropy, summed_loss
 from mergelib.adapt.concrete import ConcreteMask
-from mergelib.merge import stream
+from mergelib.merging.work import stream
 
 FAST = {"mask_steps": 3, "batch": 8}
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from conftest import accuracies
 
-from mergelib import benchmark
 from mergelib import experiments as ex
+from mergelib import tasks
 from mergelib.adapt.coefficients import merged_identity
-from mergelib.benchmark import EIGHT, SPLITS, corruptions
 from mergelib.experiments import Job
-from mergelib.merge import stream
+from mergelib.merging.work import stream
+from mergelib.tasks import EIGHT, SPLITS, corruptions
 
 CONDITIONS = ("clean", "contrast 5 cifar", "pixelate 3 imagenet")
 
@@ -63,7 +63,7 @@ def test_a_spot_check_measures_under_the_condition_of_the_row(suite, ledger, fak
 @pytest.fixture
 def drawn_here(monkeypatch, tmp_path):
     """Pictures are drawn for this test, not read."""
-    for module in (benchmark, corruptions):
+    for module in (tasks, corruptions):
         monkeypatch.setattr(module, "CACHE", tmp_path)
 
 

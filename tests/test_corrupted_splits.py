@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from mergelib import benchmark
-from mergelib.benchmark import corruptions, load_pictures
-from mergelib.benchmark.corruptions import corrupt, load_corrupted
+from mergelib import tasks
+from mergelib.tasks import corruptions, load_pictures
+from mergelib.tasks.corruptions import corrupt, load_corrupted
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    for module in (benchmark, corruptions):
+    for module in (tasks, corruptions):
         monkeypatch.setattr(module, "CACHE", tmp_path)
     return tmp_path / "pictures"
 

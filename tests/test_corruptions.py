@@ -7,8 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
-from mergelib.benchmark import picture
-from mergelib.benchmark.corruptions import (
+from mergelib.paths import PAPER
+from mergelib.tasks import picture
+from mergelib.tasks.corruptions import (
     CONSTANTS,
     CORRUPTIONS,
     MUD,
@@ -18,7 +19,6 @@ from mergelib.benchmark.corruptions import (
     load_corrupted,
     parse_condition,
 )
-from mergelib.paths import PAPER
 
 SEVERITIES = range(1, 6)
 DRAWN = [picture(task, "test", index)[0] for task in ("vehicles", "landuse", "aerial", "signs") for index in range(5)]

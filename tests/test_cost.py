@@ -3,8 +3,8 @@
 import pytest
 
 from mergelib import experiments as ex
-from mergelib.experiments import cost
-from mergelib.ledger import Ledger
+from mergelib.experiments import costs
+from mergelib.measure.ledger import Ledger
 
 
 def test_models_kept_are_counted(tiny_suite):
@@ -32,7 +32,7 @@ def test_wemoe_keeps_every_expert_s_mlp(tiny_suite):
 
 def test_a_ratio_is_measured_once_and_then_read(tiny_suite, tmp_path, monkeypatch):
     tiny_suite.seed, calls = 0, []
-    monkeypatch.setattr(cost, "_ratio", lambda *arguments: calls.append(arguments) or 3.14159)
+    monkeypatch.setattr(costs, "_ratio", lambda *arguments: calls.append(arguments) or 3.14159)
     for _ in range(2):
         found = ex.inference_ratios(tiny_suite, ("emr", "wemoe"), ledger=Ledger(tmp_path))
     assert found.to_dict() == {"EMR-Merging (paper)": 3.142, "WEMoE (task-arithmetic)": 3.142} and len(calls) == 2
@@ -44,9 +44,9 @@ def test_both_models_are_run_in_turn_on_the_same_pictures(tiny_suite, monkeypatc
     def logits(model, suite, task, pixels):
         models.append(id(model))
         pictures.add((task, pixels.shape))
-    monkeypatch.setattr(cost, "logits", logits)
-    assert cost._ratio(tiny_suite, "surgery", "digits", 10) > 0
-    assert pictures == {("digits", (10, 32, 32, 3))} and models == models[:2] * cost.REPEATS and len(set(models)) == 2
+    monkeypatch.setattr(costs, "logits", logits)
+    assert costs._ratio(tiny_suite, "surgery", "digits", 10) > 0
+    assert pictures == {("digits", (10, 32, 32, 3))} and models == models[:2] * costs.REPEATS and len(set(models)) == 2
 
 
 def test_memory_of_merges_is_that_above_idle_interpreters(tmp_path, monkeypatch):
@@ -54,6 +54,6 @@ def test_memory_of_merges_is_that_above_idle_interpreters(tmp_path, monkeypatch)
     rows = ("package,method,preset,workers,memory", "nothing,,,1,300", "nothing,,,2,900", "mergelib,doge-ta,exact,2,1500",
             "mergekit,ties,,1,800")
     (tmp_path / "benchmarks" / "merging.csv").write_text("\n".join(rows))
-    monkeypatch.setattr(cost, "ROOT", tmp_path)
+    monkeypatch.setattr(costs, "ROOT", tmp_path)
     found = ex.merging_costs()
     assert found["memory"].tolist() == [600, 500] and found["label"].tolist() == ["DOGE TA (exact)", "mergekit"]

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from mergelib.benchmark import EIGHT, TASKS
 from mergelib.experiments import by_task_count, learned_task_count, task_subsets
+from mergelib.tasks import EIGHT, TASKS
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -7,7 +7,7 @@ import torch
 from conftest import SHAPES, random_checkpoints
 
 from mergelib import METHODS, eta_for_mean_lambda, merge
-from mergelib.methods.subspace import as_matrices, shared_subspace
+from mergelib.methods.doge.subspace import as_matrices, shared_subspace
 
 pytestmark = pytest.mark.filterwarnings("error")
 

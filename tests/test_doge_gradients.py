@@ -6,8 +6,8 @@ from conftest import MATRICES
 
 from mergelib import merge
 from mergelib.adapt.gradients import loss_gradient
-from mergelib.merge import stream
-from mergelib.methods.doge import doge
+from mergelib.merging.work import stream
+from mergelib.methods.doge.delta import doge
 
 # the gradients of random towers hardly match any inner product
 LARGE = pytest.mark.filterwarnings("ignore:.*the modification is .* as large as the task vectors")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mergelib import merge
-from mergelib.methods.doge import modification as doge_modification
-from mergelib.methods.subspace import project_out, shared_subspace
+from mergelib.methods.doge.delta import modification as doge_modification
+from mergelib.methods.doge.subspace import project_out, shared_subspace
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -6,8 +6,8 @@ from torch.nn.functional import normalize
 
 from mergelib import METHODS, evaluate, merge
 from mergelib.adapt.routed import RoutedMLP, compressed
-from mergelib.evaluate import logits, raw_features
-from mergelib.models import build_clip, normalise_pixels
+from mergelib.measure.scoring import logits, raw_features
+from mergelib.networks.clip import build_clip, normalise_pixels
 
 FAST = {"surgery": {"steps": 20}, "surgery+tatr": {"steps": 5, "below_options": {"examples": 4}},
         "twin": {"steps": 3, "split": "train"}, "wemoe": {"steps": 2, "batch": 4}}

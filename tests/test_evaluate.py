@@ -1,7 +1,6 @@
 """How good is a state dict? The interval, the scores and the whole measurement, by hand on a network of three numbers."""
 
 import math
-from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from mergelib.evaluate import evaluate, pack_hits, score, unpack_hits, wilson
-
-module = import_module("mergelib.evaluate")       # the package's attribute of this name is the function
+from mergelib.measure import scoring
+from mergelib.measure.intervals import wilson
+from mergelib.measure.scoring import evaluate, pack_hits, score, unpack_hits
 
 
 @pytest.mark.parametrize("hits, n, low, high", [    # Newcombe 1998, Table I, method 3; printed with four digits
@@ -66,7 +65,7 @@ def suite(monkeypatch):
              ("warm", "validation"): pictures(["blue"], [0])}
     heads = {"all": torch.eye(3), "warm": torch.eye(3)[:, [0, 2]]}
     tower = Tower().requires_grad_(False)
-    monkeypatch.setattr(module, "empty_tower", lambda model, device: tower)
+    monkeypatch.setattr(scoring, "empty_tower", lambda model, device: tower)
     return SimpleNamespace(model="tiny", tasks=("all", "warm"), heads=heads, pictures=lambda task, split: known[task, split])
 
 
@@ -91,7 +90,7 @@ def test_the_state_dict_is_what_is_measured(suite):
 def test_batches_do_not_change_the_result(suite, monkeypatch):
     state = {"weight": torch.tensor([0.2, 1.0, 0.7])}
     whole = evaluate(state, suite)
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(scoring, "BATCH", 2)
     parts = evaluate(state, suite)
     assert parts["task"].tolist() == whole["task"].tolist()
     assert parts.drop(columns="task").to_numpy() == pytest.approx(whole.drop(columns="task").to_numpy(), rel=1e-6)   # fp32

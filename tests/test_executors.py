@@ -12,8 +12,9 @@ import torch
 from test_merge import DATA_FREE, FAST, RUNS, identical
 from test_streaming import on_disk  # noqa: F401  (a fixture)
 
-from mergelib import merge, work
-from mergelib.checkpoints import read_state
+from mergelib import merge
+from mergelib.checkpoints.states import read_state
+from mergelib.merging import work
 from mergelib.workers import ByValue, one_thread, processes
 
 ONE_MODEL = [(method, preset) for method, preset in RUNS if not DATA_FREE[method].per_task]

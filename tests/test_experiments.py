@@ -3,7 +3,6 @@
 import json
 import zlib
 from dataclasses import replace
-from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -11,14 +10,13 @@ import torch
 
 from mergelib import METHODS, CheckpointError
 from mergelib import experiments as ex
-from mergelib.experiments import Job
-from mergelib.experiments.measure import ROWS, label
-from mergelib.experiments.selection import GRIDS, LAMBDAS, best_of, choose
+from mergelib.experiments import Job, measuring, tables
+from mergelib.experiments.choosing import GRIDS, LAMBDAS, best_of, choose
+from mergelib.experiments.measuring import ROWS, label
 from mergelib.experiments.tables import mask_lams
-from mergelib.ledger import Ledger
-from mergelib.zoo import Suite
+from mergelib.measure.ledger import Ledger
+from mergelib.suites.suite import Suite
 
-module = import_module("mergelib.experiments.measure")       # the package's attribute of this name is the function
 TASKS = ("digits", "flags", "signs")
 AVERAGE, ARITHMETIC = Job("weight-average"), Job("task-arithmetic", "", {"lam": 0.5})
 
@@ -52,7 +50,7 @@ class FakeEvaluation:
 
 @pytest.fixture(autouse=True)
 def evaluation(monkeypatch, one_process):
-    monkeypatch.setattr(module, "evaluate", fake := FakeEvaluation())
+    monkeypatch.setattr(measuring, "evaluate", fake := FakeEvaluation())
     return fake
 
 
@@ -110,7 +108,7 @@ def test_jobs_merge_and_evaluate_what_they_say(suite, ledger, monkeypatch):
         asked.append((state["w"], tasks, split))
         return FakeEvaluation()(state, suite, tasks, split, hits)
     asked = []
-    monkeypatch.setattr(module, "evaluate", evaluate)
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
     ex.measure("test", suite, [Job("weight-average", tasks=("flags", "signs"), on=("digits",), split="validation"),
                                Job("individual", on=("flags",)), Job("pretrained", on=("signs",))], ledger)
     (merged, *where), (individual, *_), (pretrained, *_) = asked
@@ -189,7 +187,7 @@ def settings_as_weights(monkeypatch):
     """A merge that costs nothing: the merged weights are the settings."""
     def merge(method, base, experts, preset=None, **options):
         return {"w": torch.tensor([len(method) + len(preset or ""), *options.values()])}
-    monkeypatch.setattr(module, "merge", merge)
+    monkeypatch.setattr(measuring, "merge", merge)
 
 
 def test_exactly_one_setting_per_method_is_chosen_and_it_is_the_best(suite, ledger, settings_as_weights):
@@ -222,7 +220,6 @@ def test_what_is_fixed_is_fixed_and_only_the_option_is_chosen(suite, ledger, set
 
 
 def test_as_printed_every_method_runs_once_and_nothing_is_chosen(suite, monkeypatch):
-    tables = import_module("mergelib.experiments.tables")
     wide = pd.DataFrame({"method": ["dare", "dare", "doge-ties", "doge-ties"], "preset": ["", "", "paper", "code"]})
     monkeypatch.setattr(tables, "wide_selection", lambda suite, tried: wide)
     monkeypatch.setattr(tables, "measure", lambda experiment, suite, jobs: jobs)
@@ -235,8 +232,8 @@ def test_each_task_has_the_mask_that_is_best_on_its_own_validation_pictures(suit
         (task,), lam = tasks, float(state["w"])
         right = {"digits": 0.5, "flags": 0.2, "signs": 0.6}[task]
         return FakeEvaluation()(state, suite, tasks, split, hits).assign(accuracy=1 - abs(lam - right))
-    monkeypatch.setattr(module, "merge", lambda *_, mask_lam, **how: {"w": torch.tensor(mask_lam)})
-    monkeypatch.setattr(module, "evaluate", evaluate)
+    monkeypatch.setattr(measuring, "merge", lambda *_, mask_lam, **how: {"w": torch.tensor(mask_lam)})
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
     assert mask_lams(suite, ledger=ledger) == {"digits": 0.5, "flags": 0.2, "signs": 0.6}
 
 

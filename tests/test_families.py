@@ -15,9 +15,9 @@ from test_names import same
 from torch import nn
 
 from mergelib import CheckpointError, merge
-from mergelib.families import convert, read_tower
-from mergelib.names import to_hugging_face
-from mergelib.pickles import read_module
+from mergelib.checkpoints.families import convert, read_tower
+from mergelib.checkpoints.names import to_hugging_face
+from mergelib.checkpoints.pickles import read_module
 
 FORMATS = ("zip", "old", "plain")
 

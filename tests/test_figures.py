@@ -12,10 +12,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mergelib import METHODS, figures
-from mergelib.benchmark import load_task
-from mergelib.benchmark.corruptions import CORRUPTIONS
-from mergelib.experiments.measure import ROWS, label
-from mergelib.style import STYLE
+from mergelib.experiments.measuring import ROWS, label
+from mergelib.figures.style import STYLE
+from mergelib.tasks import load_task
+from mergelib.tasks.corruptions import CORRUPTIONS
 
 matplotlib.use("Agg")
 LABELS = [*ROWS.values(), *(label(name, preset) for name, spec in METHODS.items() for preset in spec.presets or [""])]
@@ -174,13 +174,13 @@ def pictures_of_their_label(name, split, count):
 
 
 def test_a_contact_sheet_names_every_class(monkeypatch):
-    monkeypatch.setattr(figures.early, "load_pictures", pictures_of_their_label)
+    monkeypatch.setattr(figures.regimes, "load_pictures", pictures_of_their_label)
     titles = [axis.get_title().split() for axis in figures.contact_sheet("dice", columns=5).axes]
     assert [title for title in titles if title] == [name.split() for name in load_task("dice").classes]
 
 
 def test_the_overview_has_a_row_of_different_classes_per_task(monkeypatch):
-    monkeypatch.setattr(figures.early, "load_pictures", pictures_of_their_label)
+    monkeypatch.setattr(figures.regimes, "load_pictures", pictures_of_their_label)
     axes = figures.overview(["dice", "signs"], columns=8).axes
     shown = [int(axis.images[0].get_array()[0, 0, 0]) for axis in axes]
     assert len(shown) == 16 and len(set(shown[:8])) == len(set(shown[8:])) == 8

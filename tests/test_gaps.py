@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from mergelib.answers import rank_shares
-from mergelib.evaluate import pack_hits
 from mergelib.experiments import averages, averages_by, order_kept, paired_gaps
+from mergelib.measure.answers import rank_shares
+from mergelib.measure.scoring import pack_hits
 
 N = 600
 

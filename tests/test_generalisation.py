@@ -1,7 +1,6 @@
 """Do the measurements on unseen tasks and corrupted pictures ask for and sum up what they say, with settings chosen apart?"""
 
 import json
-from importlib import import_module
 from itertools import product
 
 import numpy as np
@@ -11,15 +10,14 @@ from conftest import accuracies
 
 from mergelib import METHODS
 from mergelib import experiments as ex
-from mergelib.benchmark import EIGHT
-from mergelib.benchmark.corruptions import CONSTANTS, CORRUPTIONS, SEVERITIES, parse_condition
-from mergelib.evaluate import pack_hits
-from mergelib.experiments import FOUR
-from mergelib.experiments.measure import label
-from mergelib.experiments.selection import GRIDS, choose
+from mergelib.experiments import FOUR, corruptions, generalisation
+from mergelib.experiments.choosing import GRIDS, choose
+from mergelib.experiments.measuring import label
+from mergelib.measure.scoring import pack_hits
 from mergelib.methods import TEST_PICTURES
+from mergelib.tasks import EIGHT
+from mergelib.tasks.corruptions import CONSTANTS, CORRUPTIONS, SEVERITIES, parse_condition
 
-robustness, unseen_tasks = (import_module(f"mergelib.experiments.{name}") for name in ("robustness", "unseen"))
 SWEPT = {label(*grid[:2]) for grid in GRIDS if grid[0] != "norm-lambda"}
 
 
@@ -56,7 +54,7 @@ def test_unseen_tasks_meet_every_method_with_what_was_chosen_without_them(suite,
     table = accuracies(ex.unseen_rows(suite, ex.UNSEEN[0], ledger=ledger))
     options = {name: json.loads(part["options"].iloc[0]) for name, part in table.groupby("label")}
     chosen = ex.selection(suite, tuple(task for task in EIGHT if task not in ex.UNSEEN[0]), ledger=ledger)
-    learned = {label(*which) for which in unseen_tasks.LEARNED}
+    learned = {label(*which) for which in generalisation.LEARNED}
     assert set(options) == SWEPT | learned | {"Pre-trained", "Weight Averaging", "TATR"}
     assert all(options[row.label] == {row.option: row.setting} for row in chosen[chosen["chosen"]].itertuples()
                if row.label in SWEPT)
@@ -85,11 +83,11 @@ def test_averages_of_seen_and_unseen_tasks_by_hand():
 
 def test_conditions_are_the_clean_pictures_and_every_corruption_once():
     for severities, definitions in (((5,), tuple(CONSTANTS)), (SEVERITIES, tuple(CONSTANTS)), ((5,), ("cifar",))):
-        clean, *others = robustness.conditions(severities, definitions)
+        clean, *others = corruptions.conditions(severities, definitions)
         assert clean == "clean" and len({*others}) == len(others) == 7 * len(severities) * len(definitions)
         assert {parse_condition(each) for each in others} == {
             (name, severity, definition) for name in CORRUPTIONS for severity in severities for definition in definitions}
-    assert robustness.conditions() == robustness.conditions((5,), ("cifar", "imagenet"))
+    assert corruptions.conditions() == corruptions.conditions((5,), ("cifar", "imagenet"))
 
 
 def test_clean_pictures_are_severity_zero_of_every_corruption():
@@ -114,7 +112,7 @@ def test_what_is_drawn_as_a_curve_is_measured_at_every_severity_and_the_rest_at_
     assert set(conditions) == SWEPT | {"Pre-trained", "Individual", "Weight Averaging", "Fisher Merging"}
     for name, found in conditions.items():
         worst = {each for each in found if each == "clean" or parse_condition(each)[1] == 5}
-        assert len(worst) == 15 and len(found) == (71 if name in robustness.CURVES else 15), name
+        assert len(worst) == 15 and len(found) == (71 if name in corruptions.CURVES else 15), name
     assert not any(TEST_PICTURES in METHODS[job.method].needs for job in asked if job.method in METHODS)
 
 
@@ -134,4 +132,4 @@ def test_what_adapts_to_test_pictures_does_so_under_each_of_the_milder_definitio
     assert all(len(job.conditions) == 1 and job.tasks == FOUR and TEST_PICTURES in METHODS[job.method].needs for job in asked)
     found = [(job.method, job.preset, *job.conditions) for job in asked]
     places = ["clean", *(f"{name} 5 cifar" for name in CORRUPTIONS)]
-    assert sorted(found) == sorted((*which, place) for which in robustness.LEARNED for place in places)
+    assert sorted(found) == sorted((*which, place) for which in corruptions.LEARNED for place in places)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import mergelib as ml
-from mergelib import CheckpointError, texts
-from mergelib.glue import TITLES, TUNING, load_glue, read_prompts, split_of
+from mergelib import CheckpointError
+from mergelib.networks import t5
+from mergelib.suites.glue import TITLES, TUNING, load_glue, read_prompts, split_of
 
 PAIR = {"sentence1": "the cat sat", "sentence2": "a cat sat"}
 COLUMNS = {"cola": {"sentence": "the cat sat"}, "sst2": {"sentence": "a fine film"}, "mrpc": PAIR, "rte": PAIR, "stsb": PAIR,
@@ -90,10 +91,10 @@ def test_experts_are_what_peft_makes_of_them(published):
     for name, weight in theirs.named_parameters():
         torch.testing.assert_close(suite.experts["rte"][name], weight.detach(), rtol=1e-5, atol=1e-6)
     asked, _ = suite.examples("rte", "test")
-    inputs = texts.questions(texts.encode(suite.source, asked))
+    inputs = t5.questions(t5.encode(suite.source, asked))
     wanted = theirs.eval().generate(**inputs, max_length=10, do_sample=False, num_beams=1)[:, 1:]
-    found = texts.generate(texts.with_weights(suite.source, dict(suite.experts["rte"])), inputs, suite.longest)
-    assert texts.decode(suite.source, found) == texts.decode(suite.source, wanted)
+    found = t5.generate(t5.with_weights(suite.source, dict(suite.experts["rte"])), inputs, suite.longest)
+    assert t5.decode(suite.source, found) == t5.decode(suite.source, wanted)
 
 
 def test_the_output_matrix_stays_apart_from_the_embedding(published):

@@ -1,6 +1,5 @@
 """Where do tasks conflict? Components of task vectors, the loss between them, and layers' sensitivity, each recomputed."""
 
-from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -11,17 +10,17 @@ from torch.nn.functional import cross_entropy
 
 from mergelib import experiments as ex
 from mergelib.adapt.gradients import loss_gradient, trainable_tower
+from mergelib.experiments import learning, trust_region
 from mergelib.experiments.vectors import by_depth
-from mergelib.ledger import Ledger
-from mergelib.models import image_features, normalise_pixels
+from mergelib.measure.ledger import Ledger
+from mergelib.networks.clip import image_features, normalise_pixels
 
-learning, trust = (import_module(f"mergelib.experiments.{name}") for name in ("learning", "trust"))
-TARGETS = ("signs", trust.ALL)
+TARGETS = ("signs", trust_region.ALL)
 
 
 def sums(suite, target, lam):
     """The vector of a target's components, and the gradient that decides on them."""
-    taus, everything = vectors(suite), target == trust.ALL
+    taus, everything = vectors(suite), target == trust_region.ALL
     gradients = [loss_gradient(suite.base, suite, task, "train", 8) for task in (suite.tasks if everything else (target,))]
     others = [tau for task, tau in taus.items() if everything or task != target]
     return {name: (lam * sum(tau[name] for tau in others), sum(g[name] for g in gradients)) for name in suite.base}
@@ -29,7 +28,7 @@ def sums(suite, target, lam):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_components_are_the_sum_of_the_others_taken_apart(labelled, target):
-    parts, whole = trust.components(labelled, target, 0.02, 0.3, examples=8), sums(labelled, target, 0.3)
+    parts, whole = trust_region.components(labelled, target, 0.02, 0.3, examples=8), sums(labelled, target, 0.3)
     entries, left = {part: 0 for part in parts}, 0.0
     for name, (vector, gradient) in whole.items():
         masks = {part: parts[part][name] != 0 for part in parts}
@@ -48,12 +47,12 @@ def test_components_are_the_sum_of_the_others_taken_apart(labelled, target):
 
 @pytest.fixture
 def coarse(monkeypatch):
-    monkeypatch.setattr(trust, "AXIS", (0.0, 1.0))
-    monkeypatch.setattr(trust, "PICTURES", 8)
+    monkeypatch.setattr(trust_region, "AXIS", (0.0, 1.0))
+    monkeypatch.setattr(trust_region, "PICTURES", 8)
 
 
 def summed_loss(suite, target, state):
-    tasks = suite.tasks if target == trust.ALL else (target,)
+    tasks = suite.tasks if target == trust_region.ALL else (target,)
     return sum(losses(suite, state, task, 8)[0].mean().item() for task in tasks)
 
 
@@ -61,7 +60,7 @@ def test_the_corners_of_a_landscape_are_the_base_with_one_part_each(labelled, le
     points, base = ex.landscapes(labelled, TARGETS, 0.05, 0.6, ledger)
     assert len(points) == 2 * 4 and base["target"].tolist() == [*TARGETS]
     for target in TARGETS:
-        parts = trust.components(labelled, target, 0.05, 0.6)
+        parts = trust_region.components(labelled, target, 0.05, 0.6)
         found = points[points["target"] == target].set_index(["x", "y"])["loss"]
         states = {part: {name: labelled.base[name] + parts[part][name] for name in labelled.base} for part in parts}
         expected = {(0, 0): "orthogonal", (1, 0): "positive", (0, 1): "negative"}
@@ -73,7 +72,7 @@ def test_the_corners_of_a_landscape_are_the_base_with_one_part_each(labelled, le
 def test_the_base_lies_on_the_plane_where_least_squares_put_it(labelled, ledger, coarse):
     base = ex.landscapes(labelled, TARGETS, 0.05, 0.6, ledger)[1].set_index("target")
     for target in TARGETS:
-        parts = trust.components(labelled, target, 0.05, 0.6)
+        parts = trust_region.components(labelled, target, 0.05, 0.6)
         orthogonal, positive, negative = (torch.cat([parts[part][name].flatten() for name in labelled.base]).double().numpy()
                                           for part in ("orthogonal", "positive", "negative"))
         axes = np.stack([positive - orthogonal, negative - orthogonal], axis=1)
@@ -83,7 +82,7 @@ def test_the_base_lies_on_the_plane_where_least_squares_put_it(labelled, ledger,
 
 def test_a_landscape_is_measured_once(labelled, ledger, coarse, monkeypatch):
     first = ex.landscapes(labelled, TARGETS[:1], 0.05, 0.6, ledger)
-    monkeypatch.setattr(trust, "components", None)
+    monkeypatch.setattr(trust_region, "components", None)
     again = ex.landscapes(labelled, TARGETS[:1], 0.05, 0.6, Ledger(ledger.folder))
     for ours, theirs in zip(again, first):
         pd.testing.assert_frame_equal(ours, theirs)
@@ -117,7 +116,7 @@ def test_the_sensitivity_of_a_layer_is_that_of_its_entries(labelled, ledger):
 
 def test_sensitivities_are_measured_once(labelled, ledger, monkeypatch):
     first = ex.layer_sensitivity(labelled, 1, ledger)
-    monkeypatch.setattr(trust, "absolute_gradient", None)
+    monkeypatch.setattr(trust_region, "absolute_gradient", None)
     pd.testing.assert_frame_equal(ex.layer_sensitivity(labelled, 1, Ledger(ledger.folder)), first)
     with pytest.raises(TypeError):
         ex.layer_sensitivity(labelled, 2, Ledger(ledger.folder))

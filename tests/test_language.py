@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from mergelib.benchmark.language import ANSWERS, TASKS, TEXT_EIGHT, mixture
-from mergelib.benchmark.language.grammar import VOICES, Frame, draw_frame, say
-from mergelib.benchmark.language.lexicon import (
+from mergelib.networks.t5 import encode
+from mergelib.tasks.language import TEXT_EIGHT, mixture
+from mergelib.tasks.language.grammar import VOICES, Frame, draw_frame, say
+from mergelib.tasks.language.lexicon import (
     ASPECTS,
     KINDS,
     MANNERS,
@@ -25,8 +26,8 @@ from mergelib.benchmark.language.lexicon import (
     plural,
     third_person,
 )
-from mergelib.benchmark.language.templates import TARGET
-from mergelib.texts import encode
+from mergelib.tasks.language.tasks import ANSWERS, TASKS
+from mergelib.tasks.language.templates import TARGET
 
 NOUNS = {word: noun for nouns in KINDS.values() for noun in nouns for word in noun}
 NOUNS |= {plural(word): noun for word, noun in NOUNS.items() if noun in PEOPLE}

@@ -1,7 +1,6 @@
 """Do the language tables have all their rows, each with what was chosen for it, and is a matrix taken apart as it is merged?"""
 
 import json
-from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,10 @@ from conftest import adapters
 
 from mergelib import METHODS, merge
 from mergelib import experiments as ex
-from mergelib.experiments.measure import SCORES
+from mergelib.experiments import ablations, choosing, language
+from mergelib.experiments.measuring import SCORES
 from mergelib.methods.linear import coefficients_of
 
-language = import_module("mergelib.experiments.language")
 UNTOUCHED = "decoder.block.0.layer.0.SelfAttention.q"
 
 
@@ -52,7 +51,7 @@ def test_the_tables_are_measured_from_end_to_end(text_suite, ledger, one_process
 
 
 def test_the_ablation_of_language_models_is_measured(text_suite, ledger, one_process, few_steps, few_values, monkeypatch):
-    monkeypatch.setattr(import_module("mergelib.experiments.ablation"), "LAMS", (0.2, 0.3))
+    monkeypatch.setattr(ablations, "LAMS", (0.2, 0.3))
     table = ex.language_ablation(text_suite, ledger=ledger)
     found = {(row.without, row.reading): json.loads(row.options) for row in table.itertuples()}
     assert len(found) == 7 and all(options["lam_max"] == 1.0 for options in found.values())
@@ -66,7 +65,7 @@ def test_every_row_has_its_own_choice_among_ten(text_suite, monkeypatch):
         return pd.DataFrame({"metric": "accuracy", "value": values})
 
     etas = ex.etas_like(text_suite, language.LAMS)
-    monkeypatch.setattr(import_module("mergelib.experiments.selection"), "measure", measure)
+    monkeypatch.setattr(choosing, "measure", measure)
     tried = ex.language_selection(text_suite)
     assert (tried.groupby("label").size() == 10).all() and (tried.groupby("label")["chosen"].sum() == 1).all()
     chosen = tried[tried["chosen"] & (tried["option"] == "eta")]

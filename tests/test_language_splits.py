@@ -6,10 +6,10 @@ import random
 import pytest
 from test_language import drawn, parse
 
-from mergelib.benchmark import language
-from mergelib.benchmark.language import SIZES, TEXT_EIGHT, in_split, load_examples, mixture
-from mergelib.benchmark.language.lexicon import KINDS, familiar
-from mergelib.benchmark.language.templates import TARGET
+from mergelib.tasks import language
+from mergelib.tasks.language import SIZES, TEXT_EIGHT, in_split, load_examples, mixture
+from mergelib.tasks.language.lexicon import KINDS, familiar
+from mergelib.tasks.language.templates import TARGET
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Are learned coefficients shown as they were learned, and is entropy, by which they are, compared with the loss rightly?"""
 
-from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,11 +12,9 @@ from scipy.stats import spearmanr
 from mergelib import METHODS, CheckpointError, merge
 from mergelib import experiments as ex
 from mergelib.adapt import coefficients as adapted_coefficients
-from mergelib.experiments.measure import label
-from mergelib.ledger import Ledger
-
-learning = import_module("mergelib.experiments.learning")
-
+from mergelib.experiments import learning
+from mergelib.experiments.measuring import label
+from mergelib.measure.ledger import Ledger
 
 # --- coefficients and their paths
 

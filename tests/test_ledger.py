@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mergelib.ledger import COLUMNS, KEY, Ledger, LedgerError
+from mergelib.measure.ledger import COLUMNS, KEY, Ledger, LedgerError
 
 
 def key(**changes):

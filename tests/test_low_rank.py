@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mergelib import METHODS, merge
-from mergelib.methods.doge import modification
+from mergelib.methods.doge.delta import modification
+from mergelib.methods.doge.subspace import shared_subspace
 from mergelib.methods.linear import coefficients_of, eta_by_rule, norm_lambda
 from mergelib.methods.spectral import polar, svd, tsv_m
-from mergelib.methods.subspace import shared_subspace
 
 NAME = "decoder.block.0.layer.0.SelfAttention.q.weight"
 

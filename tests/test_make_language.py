@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from mergelib import CheckpointError, evaluate, load_suite, merge, texts
-from mergelib.benchmark import language as tasks
-from mergelib.benchmark.language import TEXT_EIGHT
+from mergelib import CheckpointError, evaluate, load_suite, merge
 from mergelib.experiments import off_format, text_verdict
-from mergelib.training import Recipe
+from mergelib.networks import t5 as texts
+from mergelib.networks.training import Recipe
+from mergelib.suites.store import read_manifest, write_manifest
+from mergelib.tasks import language as tasks
+from mergelib.tasks.language import TEXT_EIGHT
 from mergelib.zoo import __main__ as command
-from mergelib.zoo import language, make, read_manifest
+from mergelib.zoo import language, make
 from mergelib.zoo.language import (
     FINETUNE_TEXT,
     PRETRAIN_TEXT,
@@ -24,7 +26,6 @@ from mergelib.zoo.language import (
     rate_factor,
     train_adapter,
 )
-from mergelib.zoo.store import write_manifest
 
 RECIPE = Recipe(steps=3, batch=8, lr=2e-3, weight_decay=0.01)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mergelib import models
-from mergelib.benchmark import EIGHT, TASKS
-from mergelib.models import build_clip, image_features, normalise_pixels
-from mergelib.training import Recipe
-from mergelib.zoo import make, read_manifest, train
-from mergelib.zoo.store import pack_clip, write_file, write_manifest
+from mergelib.networks import clip as models
+from mergelib.networks.clip import build_clip, image_features, normalise_pixels
+from mergelib.networks.training import Recipe
+from mergelib.suites.store import pack_clip, read_manifest, write_file, write_manifest
+from mergelib.tasks import EIGHT, TASKS
+from mergelib.zoo import make, train
 
 RECIPE = Recipe(steps=3, batch=4, lr=1e-3, weight_decay=0.05)
 

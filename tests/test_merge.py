@@ -5,7 +5,7 @@ import torch
 from conftest import BUFFER, SHAPES, random_checkpoints
 
 from mergelib import METHODS, merge
-from mergelib.checkpoints import write_state
+from mergelib.checkpoints.states import write_state
 
 FAST = {**dict.fromkeys(("doge-ta", "doge-ties", "doge-emr"), {"steps": 5}), "awd-ta": {"awd_steps": 5}}      # to be quick
 DATA_FREE = {method: spec for method, spec in METHODS.items() if spec.needs == "nothing"}       # the others: test_adamerging

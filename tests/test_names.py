@@ -8,8 +8,8 @@ from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 
 from mergelib import CheckpointError
-from mergelib.models import PAPER_TOWERS, build_paper_tower, check_quick_gelu, empty_tower
-from mergelib.names import PREFIX, check_open_clip, is_hugging_face, to_hugging_face, to_open_clip
+from mergelib.checkpoints.names import PREFIX, check_open_clip, is_hugging_face, to_hugging_face, to_open_clip
+from mergelib.networks.clip import PAPER_TOWERS, build_paper_tower, check_quick_gelu, empty_tower
 
 LAYOUTS = {     # of the three sizes; the width is divided by eight, the feed-forward part and the embedding with it
     "ViT-B-32": dict(layers=12, heads=12, patch_size=32), "ViT-B-16": dict(layers=12, heads=12, patch_size=16),

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mergelib.models import build_clip
-from mergelib.run import NOTEBOOKS
+from mergelib.networks.clip import build_clip
+from mergelib.reproduce.notebooks import NOTEBOOKS
 
 LAST = "adapter_model.safetensors"      # in the cell that writes the last of them
 SAME = 1e-4     # features are of size 5, and six layers that sum in another order come to about 2e-6

@@ -22,8 +22,9 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from mergelib import load_suite, merge
-from mergelib.evaluate import logits, wilson
-from mergelib.panel import CHOICES, SLIDERS, Sample, describe, panel
+from mergelib.figures.panel import CHOICES, SLIDERS, Sample, describe, panel
+from mergelib.measure.intervals import wilson
+from mergelib.measure.scoring import logits
 
 matplotlib.use("Agg")
 SETTINGS = {"lam": 0.5, "eta": 0.1, "rank_ratio": 0.25}

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from mergelib import published
-from mergelib.paper import RERUN, cross_paper, disagreements, printed_rows, published_average, published_averages
+from mergelib.papers.tables import (
+    RERUN,
+    cross_paper,
+    disagreements,
+    printed_rows,
+    published_average,
+    published_averages,
+)
 from mergelib.paths import PAPER
 
 COLUMNS = ["paper", "table", "model", "method", "group", "setting", "task", "metric", "value", "unit"]

@@ -10,8 +10,8 @@ from test_families import FORMATS
 from torch import nn
 
 from mergelib import CheckpointError
-from mergelib.families import read_tower
-from mergelib.pickles import read_module
+from mergelib.checkpoints.families import read_tower
+from mergelib.checkpoints.pickles import read_module
 
 
 class Call:

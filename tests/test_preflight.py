@@ -3,9 +3,9 @@
 import pytest
 
 from mergelib import CheckpointError
-from mergelib.paper import published
+from mergelib.papers.preflight import EIGHT, check_preflight, compare, golden, preflight
+from mergelib.papers.tables import published
 from mergelib.paths import PAPER
-from mergelib.preflight import EIGHT, check_preflight, compare, golden, preflight
 
 ZERO = dict(zip(EIGHT, (63, 60, 61, 46, 31, 33, 48, 43.6)))          # of the average of family B; single values are invented
 

@@ -1,15 +1,14 @@
 """Are base and experts in the papers' regime? The table that is measured, and each criterion on made-up tables."""
 
-from importlib import import_module
 
 import pandas as pd
 import pytest
 import torch
 
-from mergelib.benchmark import EIGHT
-from mergelib.experiments import regime_table, regime_verdict
-from mergelib.ledger import Ledger
-from mergelib.zoo import Suite
+from mergelib.experiments import measuring, regime_table, regime_verdict
+from mergelib.measure.ledger import Ledger
+from mergelib.suites.suite import Suite
+from mergelib.tasks import EIGHT
 
 
 def table_with(**changes):
@@ -56,7 +55,7 @@ def test_the_table_is_measured_with_the_lambda_that_is_best_on_validation_pictur
             accuracy = 0.95 if step.any() else 0.4
         found = {"accuracy": accuracy, "loss": 1.0, "entropy": 1.0, "n": 600, "hits": ""}
         return pd.DataFrame([{"task": task, **found} for task in tasks])
-    monkeypatch.setattr(import_module("mergelib.experiments.measure"), "evaluate", evaluate)
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
     tasks, base = EIGHT[:4], torch.full((4,), 8.0)
     experts = {task: {"w": base + step} for task, step in zip(tasks, torch.eye(4))}
     suite = Suite("tiny", "none", 0, {"w": base}, experts, {}, "0123abcd")

@@ -13,8 +13,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
-from mergelib import CheckpointError, run
-from mergelib.ledger import KEY, Ledger
+from mergelib import CheckpointError
+from mergelib.measure.ledger import KEY, Ledger
+from mergelib.reproduce import notebooks as run
 
 
 def write_notebook(file, last="print(number + 1)"):
@@ -270,9 +271,9 @@ def test_a_notebook_that_does_not_run_at_the_papers_scale_is_named(command, at_s
 def test_before_merging_a_cpu_is_announced_and_what_is_off_stops_the_run(monkeypatch, capsys, device, cause):
     report = pd.DataFrame([{"checkpoint": "expert", "task": "SVHN", "measured": 90.0, "golden": 97.3, "difference": -7.3,
                             "cause": cause}])
-    monkeypatch.setattr(run.ex, "golden_report", lambda suite: report)
-    monkeypatch.setattr(run.ex, "seconds_per_model", lambda suite: 7200.0)
-    monkeypatch.setattr(run.ex, "models_measured", lambda: 100)
+    monkeypatch.setattr(run, "golden_report", lambda suite: report)
+    monkeypatch.setattr(run, "seconds_per_model", lambda suite: 7200.0)
+    monkeypatch.setattr(run, "models_measured", lambda: 100)
     suite = SimpleNamespace(heads={"SVHN": SimpleNamespace(device=SimpleNamespace(type=device))}, tasks=(),
                             subset=lambda tasks: tasks)
     with pytest.raises(CheckpointError, match="expert SVHN: 90.0 %.* a wrong split") if cause else nullcontext():
@@ -287,6 +288,6 @@ def test_the_models_to_measure_are_counted_in_the_embedded_ledger(ledger):
     ledger.record("chosen", [row | {"task": str(task), "method": method} for method in ("a", "b") for task in range(8)])
     for other in ({"seed": "1"}, {"suite": "sketch-20"}, {"metric": "loss"}, {"condition": "contrast 3 cifar"}):
         ledger.record("other", [row | other | {"task": str(task)} for task in range(8)])
-    assert run.ex.models_measured(ledger) == 2
+    assert run.models_measured(ledger) == 2
     ledger.record("other", [row | {"condition": "contrast 5 cifar", "task": str(task)} for task in range(8)])
-    assert run.ex.models_measured(ledger) == 3
+    assert run.models_measured(ledger) == 3

@@ -88,7 +88,7 @@ def test_target_is_well_formed(target):
 
 
 def test_options_reach_the_commands():
-    assert "mergelib.run figures --only 05" in make("-n", "figures", "ONLY=05").stdout
+    assert "mergelib.reproduce figures --only 05" in make("-n", "figures", "ONLY=05").stdout
     assert "mergelib.zoo --tower main --also seeds" in make("-n", "zoo", "TOWER=main", "ARGS=--also seeds").stdout
     assert " --scale ViT-B-32" in make("-n", "reproduce", "SCALE=ViT-B-32").stdout
     assert "--scale" not in make("-n", "reproduce").stdout

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from mergelib import CheckpointError
-from mergelib.shards import Folder, described, plan_shards, write_at
+from mergelib.checkpoints.shards import Folder, described, plan_shards, write_at
 
 STATE = {"b": torch.arange(6.).reshape(2, 3), "a": torch.tensor([1.5, -2, 3], dtype=torch.bfloat16), "n": torch.tensor(7),
          "empty": torch.zeros(0, 4), "flag": torch.tensor([True, False, True]),

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from mergelib import load_suite
-from mergelib.benchmark import EIGHT, TASKS, load_task
 from mergelib.experiments import spot_check
-from mergelib.ledger import Ledger
-from mergelib.models import TOWERS, build_head
-from mergelib.texts import TEXT_MODELS
-from mergelib.zoo import SUITES, load_clip, read_manifest, zoo_folder
+from mergelib.measure.ledger import Ledger
+from mergelib.networks.clip import TOWERS, build_head
+from mergelib.networks.t5 import TEXT_MODELS
+from mergelib.suites.store import read_manifest
+from mergelib.suites.suite import SUITES, load_clip, zoo_folder
+from mergelib.tasks import EIGHT, TASKS, load_task
 from mergelib.zoo.language import LORA, plan_language, pretrain_text_recipe
 from mergelib.zoo.make import plan
 from mergelib.zoo.train import pretrain_recipe

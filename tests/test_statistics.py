@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from mergelib import merge
 from mergelib.adapt.gradients import absolute_gradient, fisher_information, loss_gradient, trainable_tower
 from mergelib.adapt.statistics import fisher, regmean
-from mergelib.models import image_features, normalise_pixels
+from mergelib.networks.clip import image_features, normalise_pixels
 
 TASK = "digits"
 
@@ -142,7 +142,7 @@ def test_regmean_of_one_expert_is_that_expert(tiny_suite):
 
 def test_the_inputs_are_the_expert_s_own(tiny_suite):
     from mergelib.adapt.statistics import regmean_pass
-    from mergelib.merge import stream
+    from mergelib.merging.work import stream
     found = regmean_pass(lambda: stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)), tiny_suite.base,
                          tiny_suite.tasks, tiny_suite, examples=8)["each"]
     for i, (task, expert) in enumerate(tiny_suite.experts.items()):

@@ -13,10 +13,11 @@ from conftest import BUFFER, random_checkpoints
 from safetensors.torch import save_file
 from test_merge import DATA_FREE, FAST, RUNS, identical, rounded
 
-from mergelib import CheckpointError, merge, work
-from mergelib.checkpoints import check_compatible, open_state, read_state, write_state
-from mergelib.shards import Folder, described, plan_shards, write_at
-from mergelib.sources import LazyState
+from mergelib import CheckpointError, merge
+from mergelib.checkpoints.lazy import LazyState
+from mergelib.checkpoints.shards import Folder, described, plan_shards, write_at
+from mergelib.checkpoints.states import check_compatible, open_state, read_state, write_state
+from mergelib.merging import work
 
 ONE_MODEL = [(method, preset) for method, preset in RUNS if not DATA_FREE[method].per_task]
 PER_TASK = [method for method, spec in DATA_FREE.items() if spec.per_task]
@@ -142,7 +143,8 @@ def watch(monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from mergelib import merge, shards
+from mergelib import merge
+from mergelib.checkpoints import shards
 
 def replace(part, file, whole=os.replace):
     whole(part, file)

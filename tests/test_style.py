@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from test_figures import LABELS, by_label, no_open_figures  # noqa: F401  (a fixture)
 
 from mergelib import figures
-from mergelib.style import STYLE, style_of
+from mergelib.figures.style import STYLE, style_of
 
 matplotlib.use("Agg")
 

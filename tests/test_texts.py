@@ -11,14 +11,26 @@ from conftest import Questions
 from scipy.stats import spearmanr
 
 import mergelib as ml
-from mergelib import answers, texts
-from mergelib.answers import as_numbers, rank_correlation, rank_shares, rho_interval
-from mergelib.benchmark.language import ANSWERS
-from mergelib.evaluate import pack_hits
 from mergelib.experiments import Job, accuracy_table, averages, measure
-from mergelib.ledger import Ledger
+from mergelib.measure import answers
+from mergelib.measure.answers import as_numbers, rank_correlation, rank_shares
+from mergelib.measure.intervals import rho_interval
+from mergelib.measure.ledger import Ledger
+from mergelib.measure.scoring import pack_hits
 from mergelib.methods.linear import ENCODER_MATRICES
-from mergelib.texts import END, PAD, answer_entropy, answer_logits, encode, generate, questions, token_entropy, with_weights
+from mergelib.networks import t5
+from mergelib.networks.t5 import (
+    END,
+    PAD,
+    answer_entropy,
+    answer_logits,
+    encode,
+    generate,
+    questions,
+    token_entropy,
+    with_weights,
+)
+from mergelib.tasks.language.tasks import ANSWERS
 
 NAMES = ("inference", "similarity", "sentiment")
 
@@ -30,7 +42,7 @@ def suite(text_suite):
 
 def own_network(suite, state):
     """The suite's T5 with a state dict in it, as transformers has it."""
-    network = texts.build_t5("tiny").eval()
+    network = t5.build_t5("tiny").eval()
     network.load_state_dict(dict(state), strict=False)
     return network
 
@@ -118,7 +130,7 @@ def test_loss_and_entropy_are_those_of_transformers(suite):
     inputs, labels = questions(encode("tiny", asked)), torch.as_tensor(encode("tiny", wanted))
     network = own_network(suite, suite.base)
     assert loss == pytest.approx(network(**inputs, labels=labels).loss.item(), rel=1e-5)
-    assert len(found) == 30 and 0 < entropy < math.log(len(texts.vocabulary()))
+    assert len(found) == 30 and 0 < entropy < math.log(len(t5.vocabulary()))
 
 
 # --- merging

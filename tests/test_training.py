@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot, pad
 
-from mergelib import training
-from mergelib.training import Recipe, fit, warm_cosine
+from mergelib.networks import training
+from mergelib.networks.training import Recipe, fit, warm_cosine
 from mergelib.zoo.train import augment, contrastive_loss
 
 RECIPE = Recipe(steps=12, batch=8, lr=0.05, weight_decay=0.05, seed=3)

@@ -5,8 +5,8 @@ import torch
 from conftest import SHAPES
 
 from mergelib import METHODS, merge
-from mergelib.merge import stream
-from mergelib.methods.doge import doge_vectors
+from mergelib.merging.work import stream
+from mergelib.methods.doge.delta import doge_vectors
 from mergelib.methods.linear import eta_by_rule
 
 TAUS = torch.tensor([[4.0, -1.0, 1.0, 0.0], [2.0, 3.0, -1.0, -2.0], [-5.0, 1.0, 1.0, 1.0]])      # sums 1, 3, 1, -1

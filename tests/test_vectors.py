@@ -1,6 +1,5 @@
 """Are lengths, angles and slopes of task vectors what they are by hand?"""
 
-from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -9,10 +8,11 @@ from conftest import random_checkpoints
 
 from mergelib import experiments as ex
 from mergelib import merge
+from mergelib.experiments import measuring, solver
 from mergelib.experiments.vectors import by_depth
-from mergelib.ledger import Ledger
-from mergelib.methods.subspace import project_out, shared_subspace
-from mergelib.zoo import Suite
+from mergelib.measure.ledger import Ledger
+from mergelib.methods.doge.subspace import project_out, shared_subspace
+from mergelib.suites.suite import Suite
 
 
 def suite_of(base, experts):
@@ -92,8 +92,8 @@ def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(su
     asked, draw = [], torch.Generator().manual_seed(0)
     names = [name for name in suite.base if suite.base[name].is_floating_point()]
     slopes = {task: {name: torch.randn(suite.base[name].shape, generator=draw) for name in names} for task in suite.tasks}
-    monkeypatch.setattr(import_module("mergelib.experiments.measure"), "evaluate", evaluate)
-    monkeypatch.setattr(import_module("mergelib.experiments.solver"), "loss_gradient", gradient)
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
+    monkeypatch.setattr(solver, "loss_gradient", gradient)
     table = ex.taylor_check(suite, ledger=Ledger(tmp_path))
     # The ledger keeps six digits after the point; the losses themselves are sums of about 2000 products in fp32.
     assert table["first order"].tolist() == pytest.approx(table["actual"].tolist(), abs=2e-5)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from mergelib import CheckpointError, load_suite, merge
-from mergelib.benchmark import EIGHT
-from mergelib.zoo.store import (
+from mergelib.suites.store import (
     dequantise,
     pack_clip,
     quantise,
@@ -17,6 +16,7 @@ from mergelib.zoo.store import (
     write_file,
     write_manifest,
 )
+from mergelib.tasks import EIGHT
 
 SHAPES = {"conv1.weight": (8, 3, 2, 2), "proj": (6, 5), "ln.bias": (7,)}
 

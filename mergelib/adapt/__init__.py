@@ -1,9 +1,9 @@
 """Which quantities need data or a running model? Gradients, coefficients, masks and routers, and the methods made of them."""
 
-from ..methods import AWD_OPTIONS, ENCODER_MATRICES, EXEMPLARS, METHODS, TEST_PICTURES, TRAINING_PICTURES, Method
-from ..methods.doge import doge, doge_by_rule_pass, doge_delta, switches_of
+from ..methods import AWD_OPTIONS, EXEMPLARS, METHODS, TEST_PICTURES, TRAINING_PICTURES, Method
+from ..methods.doge.delta import doge, doge_by_rule_pass, doge_delta, switches_of
 from ..methods.learned import awd_first_pass, disentangled
-from ..methods.linear import task_arithmetic, weighted
+from ..methods.linear import ENCODER_MATRICES, task_arithmetic, weighted
 from ..methods.ties import agreeing, combined, ties_first_pass
 from ..methods.trust import agreeing_inside, ties_zero_shot_pass, trusted
 from .coefficients import learn_coefficients

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ..methods.linear import one_of, weighted
-from ..models import empty_tower, image_features, images_of, mean_entropy
+from ..methods.linear import weighted
+from ..methods.tensors import one_of
+from ..networks.clip import empty_tower, image_features, images_of, mean_entropy
+from ..networks.t5 import answer_entropy, is_text
+from ..networks.training import Recipe, constant, fit
 from ..paths import CACHE
-from ..texts import answer_entropy, is_text
-from ..training import Recipe, constant, fit
 
 PICTURES = 128      # at most so many go through the network together, however many tasks there are
 EVERY = 10          # steps from one look at the coefficients to the next

@@ -3,9 +3,8 @@
 import torch
 from torch import nn
 
-from ..methods.linear import along, one_of
-from ..methods.sparse import keyed
-from ..training import Recipe
+from ..methods.tensors import along, keyed, one_of
+from ..networks.training import Recipe
 from .coefficients import entropies, learn, merged_identity, summed_loss
 
 

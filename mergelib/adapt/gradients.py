@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..models import PAPER_TOWERS, build_tower, image_features, images_of
+from ..networks.clip import PAPER_TOWERS, build_tower, image_features, images_of
 from ..progress import progress
 
 TOGETHER = 50       # pictures that go through a tower of the papers at once, with all that its gradient needs

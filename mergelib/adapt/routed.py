@@ -6,12 +6,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
 
-from ..evaluate import raw_features
-from ..methods.linear import along
-from ..methods.sparse import keyed
+from ..measure.scoring import raw_features
 from ..methods.spectral import svd
-from ..models import build_tower, image_features, images_of, mean_entropy
-from ..training import Recipe
+from ..methods.tensors import along, keyed
+from ..networks.clip import build_tower, image_features, images_of, mean_entropy
+from ..networks.training import Recipe
 from .coefficients import draw, learn, merged_identity, sizes_of
 
 # --- Twin-Merging -----------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from unittest.mock import patch
 
 import torch
 
-from ..methods.doge import doge_first_pass
-from ..methods.linear import one_of
+from ..methods.doge.delta import doge_first_pass
+from ..methods.tensors import one_of
 from ..methods.ties import ties_first_pass
 from ..methods.trust import as_options, omega, trust_region
-from ..models import images_of
+from ..networks.clip import images_of
 from ..progress import progress
 from .gradients import absolute_gradient, fisher_information, loss_gradient, trainable_tower
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import l1_loss, normalize
 
-from ..evaluate import raw_features
-from ..methods.sparse import keyed
-from ..training import Recipe
+from ..measure.scoring import raw_features
+from ..methods.tensors import keyed
+from ..networks.training import Recipe
 from .coefficients import draw, learn, merged_identity, sizes_of
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..evaluate import unpack_hits
-from ..paper import printed_name
-from .measure import SCORES
+from ..measure.scoring import unpack_hits
+from ..papers.tables import printed_name
+from .measuring import SCORES
 
 
 def averages(table):

@@ -5,12 +5,12 @@ from functools import partial
 
 import pandas as pd
 
-from ..merge import stream
-from ..methods import ENCODER_MATRICES, METHODS
-from ..methods.linear import eta_by_rule
-from .ablation import ablation
-from .measure import Job, measure, reference_rows
-from .selection import DOGE, LAMBDAS, choose, chosen_jobs
+from ..merging.work import stream
+from ..methods import METHODS
+from ..methods.linear import ENCODER_MATRICES, eta_by_rule
+from .ablations import ablation
+from .choosing import DOGE, LAMBDAS, choose, chosen_jobs
+from .measuring import Job, measure, reference_rows
 
 LAMS = LAMBDAS[1:11]
 MEANS = tuple(round(0.2 * i, 1) for i in range(1, 11))      # lam of what averages the experts that agree

@@ -9,13 +9,13 @@ from scipy.stats import spearmanr
 from torch.nn.functional import cross_entropy
 
 from ..adapt.coefficients import EVERY
-from ..evaluate import logits
-from ..ledger import Ledger
-from ..merge import merge
+from ..measure.ledger import Ledger
+from ..measure.scoring import logits
+from ..merging.loop import merge
 from ..methods import METHODS
-from ..models import empty_tower
+from ..networks.clip import empty_tower
 from ..progress import progress
-from .measure import Job, check_weights, label, ledger_rows, run_jobs
+from .measuring import Job, check_weights, label, ledger_rows, run_jobs
 from .vectors import by_depth, short
 
 PATHS = (Job("adamerging-taskwise", "paper"), Job("adamerging-taskwise++", "paper"))

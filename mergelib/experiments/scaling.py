@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .measure import Job, measure
-from .selection import DOGE, chosen_jobs
+from .choosing import DOGE, chosen_jobs
+from .measuring import Job, measure
 
 LEARNED = (("adamerging", "paper"), *(("doge-am", preset) for preset in DOGE))
 COMPARED = ("Task Arithmetic", "DOGE TA (code)")      # data-free methods that stand beside those that learn

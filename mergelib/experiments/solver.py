@@ -8,14 +8,13 @@ from itertools import product
 import pandas as pd
 import torch
 
-from ..adapt import loss_gradient
-from ..ledger import Ledger, canonical
-from ..merge import stream
-from ..methods import ENCODER_MATRICES
-from ..methods.linear import coefficients_of, norm_coefficients
-from ..methods.solvers import Block, descend, exact
-from ..methods.subspace import project_out, shared_subspace
-from .measure import Job, ledger_rows, measure
+from ..adapt.gradients import loss_gradient
+from ..measure.ledger import Ledger, canonical
+from ..merging.work import stream
+from ..methods.doge.solvers import Block, descend, exact
+from ..methods.doge.subspace import project_out, shared_subspace
+from ..methods.linear import ENCODER_MATRICES, coefficients_of, norm_coefficients
+from .measuring import Job, ledger_rows, measure
 
 CG_STEPS = (1, 2, 3, 5, 7, 10, 14, 20, 32)
 TAYLOR_LAMBDAS = (0.05, 0.1, 0.2, 0.3)

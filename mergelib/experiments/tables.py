@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 
-from .measure import Job, measure, reference_rows
-from .selection import DOGE, LAMBDAS, choose, chosen_jobs, chosen_rows, setting
+from .choosing import DOGE, LAMBDAS, choose, chosen_jobs, chosen_rows, setting
+from .measuring import Job, measure, reference_rows
 
 LEARNED = tuple((method, preset) for method in ("adamerging-taskwise", "adamerging-taskwise++", "adamerging", "adamerging++")
                 for preset in ("paper", "code")) + tuple(("doge-am", preset) for preset in DOGE)

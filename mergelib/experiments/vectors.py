@@ -6,12 +6,12 @@ import re
 import pandas as pd
 import torch
 
-from ..merge import stream
-from ..methods import ENCODER_MATRICES
-from ..methods.subspace import as_matrices, project_out, shared_subspace
-from ..zoo.store import flatten_state
-from .measure import Job, measure
-from .selection import LAMBDAS
+from ..checkpoints.states import flatten_state
+from ..merging.work import stream
+from ..methods.doge.subspace import as_matrices, project_out, shared_subspace
+from ..methods.linear import ENCODER_MATRICES
+from .choosing import LAMBDAS
+from .measuring import Job, measure
 
 # where a part of a name stands here is its place in the network
 DEPTH = "conv1 class_embedding positional_embedding ln_pre transformer ln_1 attn ln_2 mlp ln_post proj"

@@ -1,43 +1,20 @@
 """How does this paper item look? One function per figure: a tidy DataFrame goes in, a matplotlib Figure comes out."""
 
+from .ablations import ablation, changes, eta
 from .base import new_figure, save, show
-from .cost import cost, growth
-from .early import (
-    conflicts,
-    contact_sheet,
-    convergence,
-    cosines,
-    lambda_sweep,
-    magnitudes,
-    main_tables,
-    models_kept,
-    overview,
-    regime,
-    selection,
-    solver_budget,
-    subspace_shares,
-    task_count,
-    taylor,
-)
-from .late import (
-    ablation,
-    changes,
-    coefficient_heat,
-    coefficient_paths,
-    component_bars,
-    corrupted,
-    directions,
-    entropy_by_task,
-    entropy_groups,
-    eta,
-    landscapes,
-    rank,
-    sensitivity,
-    settings,
-    severities,
-    trust,
-    unseen,
-)
+from .choosing import selection
+from .corruptions import corrupted, severities
+from .costs import cost, growth, models_kept
+from .generalisation import unseen
+from .learning import coefficient_heat, coefficient_paths, entropy_by_task, entropy_groups
+from .panel import settings
+from .ranks import directions, rank
+from .regimes import contact_sheet, overview, regime
+from .scaling import task_count
+from .solver import convergence, solver_budget, taylor
+from .tables import main_tables
+from .trust_region import component_bars, landscapes, sensitivity, trust
+from .vectors import conflicts, cosines, lambda_sweep, magnitudes, subspace_shares
 
 __all__ = ["ablation", "changes", "coefficient_heat", "coefficient_paths", "component_bars", "conflicts", "contact_sheet",
            "convergence", "corrupted", "cosines", "cost", "directions", "entropy_by_task", "entropy_groups", "eta",

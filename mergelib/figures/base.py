@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib import font_manager, get_data_path
 
 from ..paths import FIGURES, write_atomically
-from ..style import STYLE
+from .style import STYLE
 
 # matplotlib's own DejaVu Sans goes before the system's, which differs, so that figures are alike on every machine.
 OWN = sorted(Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))
@@ -52,3 +52,9 @@ def heat(axis, table, colours, centre=None, digits=2):
                 square=True, cbar_kws={"shrink": 0.8}, linewidths=0.4)
     axis.set(xlabel="", ylabel="")
     axis.tick_params(axis="x", rotation=40)
+
+
+def legend_below(figure, axis, columns=4):
+    """One legend for the whole figure, below it."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=7)

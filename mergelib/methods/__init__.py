@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .doge import doge, doge_by_rule_pass, doge_delta, doge_first_pass
+from .doge.delta import doge, doge_by_rule_pass, doge_delta, doge_first_pass
 from .learned import awd_first_pass, disentangled, wudi
 from .linear import ENCODER_MATRICES, norm_first_pass, norm_lambda, task_arithmetic, weight_average
 from .sparse import consensus, dare_vectors, pcb, pcb_first_pass, tall_compression

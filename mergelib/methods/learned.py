@@ -3,7 +3,8 @@
 import torch
 
 from ..progress import progress
-from .linear import flat, one_of, weight_average
+from .linear import weight_average
+from .tensors import flat, one_of
 
 
 def wudi(theta_0, taus, solver="adam", steps=300, lr=1e-5):

@@ -1,8 +1,8 @@
 """Which merges only weigh the task vectors? Averaging, task arithmetic and the norm-based coefficients of DOGE."""
 
-import re
-
 import torch
+
+from .tensors import along, norms_of, over
 
 # The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
 # (open_clip's names and Hugging Face's); of T5's those to which it says to keep, queries and values, where LoRA is.
@@ -95,36 +95,3 @@ def norm_first_pass(tensors, scope="layer"):
     if scope != "task":
         raise ValueError(f"scope is {scope!r}; give 'layer' (one coefficient per tensor) or 'task' (one per expert).")
     return {"norms": sum(norms.square() for norms in over(tensors, norms_of)).sqrt()}
-
-
-def one_of(name, value, choices):
-    """Raise ValueError unless an option's value is one of its choices, and name them."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
-
-
-def over(tensors, function, keys="", additive=False):
-    """function(taus), tensor by tensor; `keys`: pattern of the names that count.
-
-    `additive`: the function counts entries, so that its sum over pieces of a tensor does as well. Where the merge has an
-    executor the function is sent to its workers, so it and what it gives must be picklable and small.
-    A loop's variable holds a tensor while the next is read, which doubles the memory of a pass; this holds none.
-    """
-    if hasattr(tensors, "map"):
-        return tensors.map(function, keys, additive)
-    return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
-
-
-def norms_of(taus):
-    """The T norms of task vectors (T x anything)."""
-    return flat(taus).norm(dim=1)
-
-
-def flat(taus):
-    """T x anything as T x numel."""
-    return taus.reshape(len(taus), -1)
-
-
-def along(coefficients, taus):
-    """sum_i coefficients[i] taus[i]: T numbers and T x shape give shape."""
-    return torch.tensordot(coefficients.to(taus.dtype), taus, dims=1)

@@ -1,10 +1,9 @@
 """Which entries of the task vectors are kept? DARE's random masks, the masks of TALL and Consensus, and PCB's scores."""
 
-import hashlib
 
 import torch
 
-from .linear import flat, one_of
+from .tensors import flat, keyed, one_of
 from .ties import agreeing
 
 # --- DARE -------------------------------------------------------------------------------------------------------------
@@ -23,12 +22,6 @@ def dare_vectors(taus, tasks, name="this tensor", drop=0.5, seed=0, generators=N
         generators.update((task, keyed(seed, task, name)) for task in tasks)
     kept = torch.stack([torch.rand(taus.shape[1:], generator=generators[task]) >= drop for task in tasks])
     return (taus * kept.to(taus.device)).div_(1 - drop)
-
-
-def keyed(*key):
-    """A generator of random numbers that depends on these names and numbers alone."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 # --- TALL masks and Consensus -----------------------------------------------------------------------------------------

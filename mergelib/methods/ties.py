@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch.nn.functional import hardshrink
 
-from .linear import flat, one_of, over
+from .tensors import flat, one_of, over
 
 
 def magnitude_threshold(values, density):

@@ -11,14 +11,14 @@ from zlib import crc32
 
 import torch
 
-from ..benchmark.language import TEXT_EIGHT, load_examples
-from ..benchmark.language.mixture import draw_pair
-from ..models import DEVICE
+from ..networks.clip import DEVICE
+from ..networks.t5 import PAD, answer_logits, answer_loss, build_t5, encode, questions
+from ..networks.training import Recipe, fit
 from ..paths import write_atomically
-from ..texts import PAD, answer_logits, answer_loss, build_t5, encode, questions
-from ..training import Recipe, fit
+from ..suites.store import read_file, read_manifest, write_file, write_manifest
+from ..tasks.language import TEXT_EIGHT, load_examples
+from ..tasks.language.mixture import draw_pair
 from .make import base_is_there, spent, train_experts
-from .store import read_file, read_manifest, write_file, write_manifest
 
 PRETRAIN_TEXT = Recipe(steps=14000, batch=64, lr=2e-3, weight_decay=0.01)
 SLOWER = {"text-large": 1.2e-3}         # rate for a model that learns less at that of the others

@@ -5,12 +5,12 @@ from dataclasses import asdict, replace
 
 import torch
 
-from ..benchmark import EIGHT, SPLITS, TASKS, load_pictures, load_task
-from ..models import DEVICE, TEXT, build_head
+from ..networks.clip import DEVICE, TEXT, build_head
 from ..progress import progress
+from ..suites.store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
+from ..suites.suite import load_clip
+from ..tasks import EIGHT, SPLITS, TASKS, load_pictures, load_task
 from ..workers import run_all
-from . import load_clip
-from .store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
 from .train import FINETUNE, JOINT, caption_tokens, finetune, pretrain, pretrain_recipe
 
 

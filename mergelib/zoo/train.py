@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import cross_entropy, log_softmax, normalize, pad
 from tqdm.auto import tqdm
 
-from ..benchmark import TASKS, load_pictures, load_task
-from ..models import DEVICE, build_clip, image_features, normalise_pixels, tokenizer
-from ..training import Recipe, fit
+from ..networks.clip import DEVICE, build_clip, image_features, normalise_pixels, tokenizer
+from ..networks.training import Recipe, fit
+from ..tasks import TASKS, load_pictures, load_task
 
 PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
 LONGER = {"fine": 8000}         # steps for a tower that 2000 leave below the regime

@@ -1,0 +1,118 @@
+"""How are the published CLIP experts read? Three families of files become image towers in open_clip's names.
+
+A: image encoders of an old open_clip, pickled whole (task_vectors); B: Hugging Face folders of a CLIPVisionModel
+(FusionBench); C: torch files of state dicts (TALL-masks, TSV). They were trained differently, so their numbers never share a
+table. Only the image tower is read: A's and C's left-over text tensors, which no expert changed, are left out.
+"""
+
+import json
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+
+from .lazy import CheckpointError, lazy_state
+from .names import check_open_clip, clip_to_open_clip, is_hugging_face, to_open_clip
+from .pickles import read_module
+from .states import write_state
+
+FIRST = "conv1.weight"
+
+
+def read_tower(path, allow_pickle=False):
+    """The image tower of a published checkpoint: a state dict in open_clip's names; B's experts have no `proj`.
+
+    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict, or, with
+    `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put `{**base, **expert}` into a tower
+    that needs the projection. Raises CheckpointError for what is damaged, is no such tower, or has another activation.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".safetensors" or not path.exists():
+        return _named(lazy_state(path), path)
+    state = _read_state_dict(path)
+    if state is None and not allow_pickle:
+        raise CheckpointError(f"{path} is no plain state dict but pickled objects, and such files can run code when they are "
+                              f"read. Say allow_pickle=True to have nothing but its tensors read, without running anything; "
+                              f"families.convert writes them as safetensors.")
+    return _named(_read_encoder(path) if state is None else state, path)
+
+
+def read_clip(file):
+    """A whole published CLIP, both towers, in the names of open_clip's `CLIP`: the base of family B, with its text tower.
+
+    `file`: .safetensors or a torch file with a state dict, in Hugging Face's names. Raises CheckpointError.
+    """
+    file = Path(file)
+    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)
+    try:
+        _check_config(file)
+        return clip_to_open_clip({} if state is None else state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def convert(file, out, allow_pickle=False):
+    """Write the image tower that `read_tower` finds in a file as safetensors, whole or not at all."""
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"{out} should end in .safetensors, so that it can be read again.")
+    write_state(out, read_tower(file, allow_pickle), {"converted from": Path(file).name})
+
+
+def _named(state, path):
+    """The image tower among some tensors, in open_clip's names; CheckpointError says which file is wrong."""
+    try:
+        if is_hugging_face(state):
+            _check_config(path)
+            return to_open_clip(state)
+        stems = {name.removesuffix(FIRST) for name in state if name.endswith(FIRST)}
+        stem = min(stems, key=len, default="")
+        tower = {name.removeprefix(stem): state[name] for name in state if name.startswith(stem)}
+        check_open_clip(tower)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return tower
+
+
+def _check_config(folder):
+    """Raise CheckpointError if the config.json beside Hugging Face's weights names another activation than QuickGELU."""
+    file = (folder if folder.is_dir() else folder.parent) / "config.json"
+    if not file.exists():
+        return
+    try:
+        config = json.loads(file.read_text())
+        found = config.get("vision_config", config).get("hidden_act", "quick_gelu")      # transformers' default
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"config.json is damaged ({error}). Fetch it again.") from error
+    if found != "quick_gelu":
+        raise CheckpointError(f"config.json says that the tower computes {found}, but OpenAI's weights and experts made from "
+                              f"them need quick_gelu. It is another model, or its config is wrong.")
+
+
+def _read_state_dict(file):
+    """The tensors in a torch file; None if it holds other objects, which are not looked at."""
+    try:
+        if zipfile.is_zipfile(file) and (odd := zipfile.ZipFile(file).testzip()):
+            raise CheckpointError(f"{file} is damaged: the checksum of {odd} is wrong. Fetch it again.")
+        with warnings.catch_warnings(action="ignore"):      # that torch may not know the pickle's protocol: then it says so
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except (CheckpointError, MemoryError):
+        raise
+    except pickle.UnpicklingError:
+        return None
+    except Exception as error:          # the bytes may be anything, and so may be what they raise
+        raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch it again.") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise CheckpointError(f"{file} holds {type(state).__name__}, not a state dict of tensors.")
+    return state
+
+
+def _read_encoder(file):
+    """The tensors of a pickled image encoder; CheckpointError if its activation is plain GELU."""
+    state, kinds = read_module(file)
+    if odd := [part for part, kind in kinds.items() if kind.endswith(".GELU") and ".resblocks." in part]:
+        raise CheckpointError(f"{file}: {odd[0]} computes GELU, but OpenAI's weights and experts made from them need "
+                              f"QuickGELU. It was made from other weights, or under a name without -quickgelu.")
+    return state

@@ -1,0 +1,147 @@
+"""How are the tensors of a pickled PyTorch module read without running what the file says?
+
+A pickle is a program that names functions and calls them. Here nothing is looked up: whatever a file names becomes an empty
+class of ours, whose instances only remember what they were given. A call to anything but what pickled modules need is refused;
+calls that are allowed are not made either, they are remembered, and tensors are put together from that afterwards.
+"""
+
+import io
+import pickle
+import zipfile
+
+import torch
+
+from .lazy import CheckpointError
+
+MAGIC = 0x1950A86A20F9469CFC6C      # first object of a torch file older than 1.6
+STORAGES = {"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+            "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+            "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool}
+TENSOR, NESTED = "torch._utils._rebuild_tensor_v2", "torch.storage._load_from_bytes"
+PARAMETER = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
+CALLS = {TENSOR, NESTED, *PARAMETER, "collections.OrderedDict", "__builtin__.set", "builtins.set",
+         "torchvision.transforms.functional.InterpolationMode"}     # the last: an image encoder keeps its preprocessing
+
+
+class Inert(type):
+    """The class of stand-ins; `title` is what the file calls one. Calling it is what a pickle's call comes to."""
+
+    def __call__(cls, *arguments):
+        if cls.title not in CALLS:
+            raise CheckpointError(f"it asks to call {cls.title}, which tensors do not need. Nothing was run. Do not trust "
+                                  f"this file.")
+        made = cls.__new__(cls)
+        made.arguments = arguments
+        return made
+
+    def __setattr__(cls, name, value):
+        raise CheckpointError(f"it asks to change {cls.title}, which tensors do not need. Nothing was run. Do not trust this "
+                              f"file.")
+
+
+class Record(dict, metaclass=Inert):
+    """A stand-in for an object: entries as in a dict, attributes as stored, `arguments` of the call that would make it."""
+
+    title, arguments = "", ()
+
+
+class Storage:
+    """Where a tensor's numbers lie: `read(key)` gives their bytes."""
+
+    def __init__(self, kind, key, count, read):
+        self.dtype, self.key, self.count, self.read = STORAGES[kind.title.removeprefix("torch.")], str(key), count, read
+
+    def flat(self):
+        """All numbers, one-dimensional."""
+        found = bytearray(self.read(self.key))
+        if len(found) != self.count * self.dtype.itemsize:
+            raise CheckpointError(f"storage {self.key} has {len(found)} bytes, not {self.count} x {self.dtype.itemsize}.")
+        return torch.frombuffer(found, dtype=self.dtype)
+
+
+class Reader(pickle.Unpickler):
+    """Unpickles into records; every name gets a class of its own, new for each file, so that no file can touch the next."""
+
+    def __init__(self, stream, read):
+        super().__init__(stream)
+        self.classes, self.storages, self.read = {}, {}, read
+
+    def find_class(self, module, name):
+        title = f"{module}.{name}"
+        return self.classes.setdefault(title, Inert(name, (Record,), {"title": title}))
+
+    def persistent_load(self, saved):
+        if saved[0] == "module":            # a class and its source text, in old files
+            return saved[1]
+        storage = Storage(saved[1], saved[2], saved[4], self.read)
+        return self.storages.setdefault(storage.key, storage)
+
+
+def read_module(file):
+    """The parameters and buffers of a pickled `nn.Module`, named as in its state dict, and the class names of its parts.
+
+    `file`: written by torch.save in its zip or its older format, or by pickle itself. Returns (state dict, mapping from the
+    path of a submodule to the name of its class). Nothing in the file is run. Raises CheckpointError for what is damaged, is
+    no module, or asks for a call that no module needs.
+    """
+    state, kinds = {}, {}
+    try:
+        with open(file, "rb") as stream:
+            _walk(_unpickle(stream), "", state, kinds)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file} was refused: {error}") from error
+    except Exception as error:          # the bytes may be anything, and so may be what they raise
+        raise CheckpointError(f"{file} is damaged, cut short, or no pickled module ({type(error).__name__}: {error}). Fetch "
+                              f"it again.") from error
+    return state, kinds
+
+
+def _unpickle(stream):
+    """The object in a torch file of either format, or in a plain pickle, as records."""
+    if zipfile.is_zipfile(stream):
+        return _unzip(zipfile.ZipFile(stream))
+    stream.seek(0)
+    stored = {}
+    found = Reader(stream, stored.__getitem__).load()
+    if found != MAGIC:
+        return found
+    for _ in range(2):                  # torch's version and the writer's machine
+        Reader(stream, stored.__getitem__).load()
+    reader = Reader(stream, stored.__getitem__)
+    found, keys = reader.load(), Reader(stream, stored.__getitem__).load()
+    for key in map(str, keys):          # of each storage: how many numbers, and the numbers
+        count = int.from_bytes(stream.read(8), "little")
+        stored[key] = stream.read(count * reader.storages[key].dtype.itemsize)
+    return found
+
+
+def _unzip(archive):
+    """The object in torch's zip format, as records."""
+    (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+    folder = pickled.removesuffix("data.pkl") + "data/"
+    return Reader(io.BytesIO(archive.read(pickled)), lambda key: archive.read(folder + key)).load()
+
+
+def _walk(module, path, state, kinds):
+    """Fill in the tensors and the class names of a module's record and of its submodules."""
+    if not hasattr(module, "_modules"):
+        raise CheckpointError(f"it has {getattr(module, 'title', type(module).__name__)} where a module should be. Nothing "
+                              f"was run.")
+    kinds[path.removesuffix(".")] = module.title
+    tensors = {**module._parameters, **module._buffers}
+    state |= {path + name: _tensor(value) for name, value in tensors.items() if value is not None}
+    for name, child in module._modules.items():
+        if child is not None:
+            _walk(child, f"{path}{name}.", state, kinds)
+
+
+def _tensor(record):
+    """The tensor that a record of a call describes."""
+    if record.title in PARAMETER:
+        return _tensor(record.arguments[0])
+    if record.title != TENSOR:
+        raise CheckpointError(f"it has {record.title} in place of a tensor. Nothing was run. Convert it where it was written.")
+    storage, offset, size, stride = record.arguments[:4]
+    if getattr(storage, "title", "") == NESTED:         # plain pickles hold each storage as a torch file of its own
+        storage = _unpickle(io.BytesIO(storage.arguments[0]))
+    return storage.flat().as_strided(size, stride, offset)

@@ -1,0 +1,1 @@
+"""How good is a model, and has that been measured before? Scores, answers, intervals, the ledger."""

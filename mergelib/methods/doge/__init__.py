@@ -1,0 +1,1 @@
+"""DOGE: the shared subspace, the problem and its solvers, the merge."""

@@ -1,0 +1,1 @@
+"""How are the notebooks run again, from the ledger or from nothing?"""

@@ -1,0 +1,107 @@
+"""Where are base and experts, and are they intact? Small files with a manifest of their checksums.
+
+The base is stored in fp16, of its word embeddings only those that pre-training used; an expert as its task vector, every
+matrix in int8 with one scale per row. What is read back is what is measured: the base *is* its fp16 numbers and an expert is
+base + scale * int8.
+"""
+
+import json
+
+import torch
+
+from ..checkpoints.lazy import CheckpointError
+from ..checkpoints.states import read_state, write_state
+from ..paths import checksum, write_atomically
+
+VERSION = 2      # of the manifest's layout
+WORDS = "token_embedding.weight"
+
+
+def quantise(base, expert):
+    """An expert as int8 rows with fp32 scales, and fp32 vectors: name -> tensor, `name@scale` -> rows x 1."""
+    packed = {}
+    for name, theta_0 in base.items():
+        tau = expert[name] - theta_0
+        if tau.dim() < 2:
+            packed[name] = tau
+            continue
+        rows = tau.flatten(1)
+        scale = rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
+        packed[name], packed[f"{name}@scale"] = (rows / scale).round().to(torch.int8).reshape(tau.shape), scale
+    return packed
+
+
+def dequantise(base, packed):
+    """The expert that `quantise` stored, in fp32."""
+    expert = {}
+    for name, theta_0 in base.items():
+        tau, scale = packed[name].float(), packed.get(f"{name}@scale")
+        expert[name] = theta_0 + (tau if scale is None else (tau.flatten(1) * scale).reshape(tau.shape))
+    return expert
+
+
+def pack_clip(state, tokens):
+    """A CLIP's state in fp16 with the word embeddings of `tokens` (int64 ids) only: the others were never trained."""
+    packed = {name: tensor.detach().half() for name, tensor in state.items()}
+    return {**packed, WORDS: packed[WORDS][tokens], f"{WORDS}@rows": tokens}
+
+
+def unpack_clip(packed, vocabulary):
+    """The state that `pack_clip` stored, in fp32; words that pre-training never saw are zero."""
+    state = {name: tensor.float() for name, tensor in packed.items() if "@" not in name}
+    rows = state[WORDS]
+    return {**state, WORDS: rows.new_zeros(vocabulary, rows.shape[1]).index_copy(0, packed[f"{WORDS}@rows"], rows)}
+
+
+def read_manifest(folder):
+    """The manifest of a zoo folder; CheckpointError when it is missing, damaged or of another version."""
+    file = folder / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing, so there is no zoo. {_repair(folder)}") from None
+    except ValueError as error:      # no JSON, or no text at all
+        raise CheckpointError(f"{file} is damaged ({error}). {_repair(folder)}") from error
+    if manifest.get("version") != VERSION:
+        raise CheckpointError(f"{file} has layout version {manifest.get('version')}, this mergelib reads {VERSION}. "
+                              f"{_repair(folder)}")
+    return manifest
+
+
+def write_manifest(folder, manifest):
+    """Write the manifest, whole or not at all."""
+    text = json.dumps({"version": VERSION, **manifest}, indent=1) + "\n"
+    write_atomically(folder / "manifest.json", lambda part: part.write_text(text))
+
+
+def read_file(folder, entry, device="cpu"):
+    """The tensors of one file of the zoo, on a device; `entry`, errors: see `check_file`."""
+    return {name: tensor.to(device) for name, tensor in read_state(check_file(folder, entry)).items()}
+
+
+def check_file(folder, entry):
+    """The path of one file of the zoo, after its checksum has been compared with the manifest's.
+
+    `entry`: {"file", "sha256", ...}. Raises CheckpointError that names the file and the repair.
+    """
+    file = folder / entry["file"]
+    if not file.exists():
+        raise CheckpointError(f"{file} is missing from the zoo. {_repair(folder)}")
+    found = checksum(file)
+    if found != entry["sha256"]:
+        raise CheckpointError(f"{file} is damaged: its SHA-256 begins {found[:12]}, the manifest says "
+                              f"{entry['sha256'][:12]} ({file.stat().st_size} bytes). {_repair(folder)}")
+    return file
+
+
+def write_file(folder, name, tensors, **facts):
+    """Write one file of the zoo; returns its manifest entry with the given facts."""
+    file = folder / f"{name}.safetensors"
+    write_state(file, tensors)
+    return {"file": f"{name}.safetensors", "sha256": checksum(file), "bytes": file.stat().st_size, **facts}
+
+
+def _repair(folder):
+    """What a person can do about a damaged zoo."""
+    which = "LANGUAGE" if folder.name.startswith("text-") else "TOWER"
+    return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo {which}={folder.name}` (hours)."
