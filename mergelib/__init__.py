@@ -12,7 +12,7 @@ from .measure.scoring import evaluate
 from .merging.loop import eta_for_mean_lambda, merge
 from .methods import METHODS
 from .papers.tables import published
-from .suites.suite import load_suite
+from .suites import load_suite
 
 __all__ = ["METHODS", "CheckpointError", "eta_for_mean_lambda", "evaluate", "load_suite", "merge", "published"]
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ import pickle
 import random
 import sys
 import zlib
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import ModuleType, SimpleNamespace
 
@@ -19,15 +20,16 @@ from open_clip.transform import image_transform
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mergelib.adapt import coefficients
-from mergelib.adapt.gradients import trainable_tower
+from mergelib.adapt import learning as adapt_learning
+from mergelib.adapt.gradients import tower_with
 from mergelib.checkpoints.adapters import Adapter
 from mergelib.experiments import ablations, corruptions, measuring, ranks
 from mergelib.measure.ledger import Ledger
-from mergelib.networks import clip as models
-from mergelib.networks import t5
+from mergelib.methods import METHODS
+from mergelib.networks import clip, t5
 from mergelib.networks.clip import image_features, normalise_pixels
-from mergelib.suites.suite import Suite, TextSuite
+from mergelib.suites.sketch import SketchSuite
+from mergelib.suites.text import TEXT_MODELS, OurT5, TextSuite
 from mergelib.tasks import EIGHT, SPLITS
 from mergelib.tasks.language.tasks import TASKS
 from mergelib.tasks.language.templates import TARGET
@@ -71,46 +73,64 @@ def one_process(monkeypatch):
     monkeypatch.setattr("mergelib.workers.cores", lambda: 1)
 
 
+@dataclass(frozen=True)
+class TinySuite(SketchSuite):
+    """A suite whose pictures are given: (task, split) -> pixels and labels; of a pool without a split they are for all."""
+
+    pools: dict = field(default_factory=dict, repr=False)
+    regime = None
+
+    def pictures(self, task, split, count=None):
+        pixels, labels = self.pools[task, split]
+        return pixels[:count], None if labels is None else labels[:count]
+
+
+TinySuite.__setattr__ = object.__setattr__        # a test may change it
+
+
 @pytest.fixture
 def tiny_suite(monkeypatch, tmp_path):
-    """A suite of two tasks on an image tower of one layer, with random weights and pictures without labels."""
-    monkeypatch.setitem(models.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
-    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
+    """A suite of two tasks on an image tower of one layer, with random weights and test pictures without labels."""
+    monkeypatch.setitem(clip.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
+    monkeypatch.setattr(adapt_learning, "CACHE", tmp_path)
     draw, tasks = torch.Generator().manual_seed(0), ("digits", "signs")
-    base = models.build_clip("tiny").visual.state_dict()
+    base = clip.build_clip("tiny").visual.state_dict()
     experts = {task: {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draw) for name, tensor in base.items()}
                for task in tasks}
     pixels = {task: np.random.default_rng(i).integers(256, size=(40, 32, 32, 3), dtype=np.uint8)
               for i, task in enumerate(tasks)}
-
-    def pictures(task, split, count=None):      # test pictures come without labels: nothing may look at them
-        return pixels[task][:count], None if split == "test" else np.arange(len(pixels[task][:count])) % (5 + tasks.index(task))
-
-    return SimpleNamespace(name="tiny", model="tiny", digest="0", condition="clean", tasks=tasks, base=base, experts=experts,
-                           heads={task: torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tasks)},
-                           pictures=pictures)
+    pools = {(task, split): (pixels[task], None if split == "test" else np.arange(40) % (5 + i))     # nothing may look at them
+             for i, task in enumerate(tasks) for split in SPLITS}
+    heads = {task: torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tasks)}
+    return TinySuite("tiny", "tiny", 0, base, experts, heads, "0", pools=pools)
 
 
 @pytest.fixture
 def labelled(tiny_suite, one_process):
     """The tiny suite with a third task, labels of all pictures, and heads that are surer of some pictures than of others."""
     draw, rng, add = torch.Generator().manual_seed(5), np.random.default_rng(5), "flags"
-    tiny_suite.seed, tiny_suite.tasks = 0, (*tiny_suite.tasks, add)
-    tiny_suite.experts[add] = {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draw)
-                               for name, tensor in tiny_suite.base.items()}
-    tiny_suite.heads = {task: (1.3 + i) * torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(tiny_suite.tasks)}
+    expert = {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draw) for name, tensor in tiny_suite.base.items()}
+    experts = {**tiny_suite.experts, add: expert}
+    heads = {task: (1.3 + i) * torch.randn(128, 5 + i, generator=draw) for i, task in enumerate(experts)}
     pixels = {(task, split): (rng.integers(216, size=(40, 1, 1, 3)) + rng.integers(40, size=(40, 32, 32, 3))).astype(np.uint8)
-              for task in tiny_suite.tasks for split in SPLITS}
-    labels = {task: rng.integers(head.shape[1], size=40) for task, head in tiny_suite.heads.items()}
-    tiny_suite.pictures = lambda task, split, count=None: (pixels[task, split][:count], labels[task][:count])
-    return tiny_suite
+              for task in experts for split in SPLITS}
+    labels = {task: rng.integers(head.shape[1], size=40) for task, head in heads.items()}
+    pools = {(task, split): (pictures, labels[task]) for (task, split), pictures in pixels.items()}
+    return replace(tiny_suite, experts=experts, heads=heads, pools=pools)
+
+
+def set_defaults(monkeypatch, method, **values):
+    """Other defaults for some options of a method."""
+    known = METHODS[method].declared
+    for name, value in values.items():
+        monkeypatch.setitem(known, name, replace(known[name], default=value))
 
 
 def losses(suite, state, task, count=None):
     """Loss and scores of every test picture."""
     pixels, labels = suite.pictures(task, "test", count)
     with torch.no_grad():
-        scores = image_features(trainable_tower(state, suite, task), normalise_pixels(pixels)) @ suite.heads[task]
+        scores = image_features(tower_with(state, suite), normalise_pixels(pixels)) @ suite.heads[task]
     return cross_entropy(scores, torch.as_tensor(labels), reduction="none"), scores
 
 
@@ -146,11 +166,11 @@ def adapters(base, tasks, rank=2, untouched=None):
 
 @pytest.fixture
 def text_suite(monkeypatch, tmp_path):
-    monkeypatch.setitem(t5.TEXT_MODELS, "tiny",
+    monkeypatch.setitem(TEXT_MODELS, "tiny",
                         dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2))
-    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
+    monkeypatch.setattr(adapt_learning, "CACHE", tmp_path)
     t5.text_network.cache_clear()
-    base = {name: weight.detach() for name, weight in t5.build_t5("tiny").named_parameters()}
+    base = {name: weight.detach() for name, weight in OurT5("tiny").network().named_parameters()}
     yield Questions("tiny", "tiny", 0, base, adapters(base, ("inference", "similarity", "sentiment")), {}, "0123abcd")
     t5.text_network.cache_clear()
 
@@ -163,7 +183,7 @@ def suite():
     draw = torch.Generator().manual_seed(0)
     base = {"w": torch.randn(9, generator=draw)}
     experts = [{"w": base["w"] + i * torch.randn(9, generator=draw)} for i in range(1, 1 + len(EIGHT))]
-    return Suite("tiny", "none", 0, base, dict(zip(EIGHT, experts)), {}, "0123abcd")
+    return SketchSuite("tiny", "none", 0, base, dict(zip(EIGHT, experts)), {}, "0123abcd")
 
 
 @pytest.fixture

@@ -124,8 +124,8 @@ def test_what_a_rank_explains_is_what_an_svd_says(base, experts):
     ratios = (0.1, 1 / 6, 0.5, 0.9, 1.0)
     table = ex.explained(SimpleNamespace(base=base, experts=experts), ratios)
     assert table.index.tolist() == [*ratios]
-    for ratio in ratios:        # bases are fp32
-        assert table.loc[ratio].to_dict() == pytest.approx(shares_by_svd(base, experts, ratio), abs=1e-5)
+    for ratio in ratios:        # four digits are drawn
+        assert table.loc[ratio].to_dict() == pytest.approx(shares_by_svd(base, experts, ratio), abs=6e-5)
     assert (table.diff().dropna() > 0).all(axis=None) and (table <= 1 + 1e-12).all(axis=None)
     assert table.loc[1.0].tolist() == pytest.approx([1, 1])
 
@@ -135,7 +135,7 @@ def ranked(direction, ratio=None, right=300, task="signs", preset="code"):
     options = {"direction": direction, **({} if ratio is None else {"rank_ratio": ratio})}
     hits = pack_hits(np.arange(600) < right)
     return {"label": "DOGE TA", "metric": "accuracy", "task": task, "seed": "0", "count": 600, "hits": hits,
-            "value": right / 600, "preset": preset, "options": json.dumps(options)}
+            "value": right / 6, "preset": preset, "options": json.dumps(options)}
 
 
 def test_ranks_are_read_by_ratio_reading_and_direction():

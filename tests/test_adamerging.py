@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from mergelib import METHODS, merge
-from mergelib.adapt import coefficients
-from mergelib.adapt.coefficients import Coefficients, entropy, summed_loss
+from mergelib.adapt.adamerging import Coefficients, learn_coefficients
+from mergelib.adapt.learning import summed_loss
 from mergelib.merging.loop import eta_for_mean_lambda
 from mergelib.merging.work import stream
-from mergelib.methods.doge.delta import doge_vectors
+from mergelib.methods.doge.delta import Problem, doge_vectors
 from mergelib.networks import training
+from mergelib.suites.sketch import SketchSuite
 
-LEARNED = [name for name, spec in METHODS.items() if spec.first_pass is coefficients.learn_coefficients]
+LEARNED = [name for name, spec in METHODS.items() if spec.first_pass is learn_coefficients]
 FAST = {"doge-am": {"solver_steps": 5}, "awd-am": {"awd_steps": 5}, "adamerging+++tatr": {"examples": 4},
         **dict.fromkeys(("concrete-am", "concrete-am-taskwise"), {"mask_steps": 2})}
 
@@ -39,12 +40,12 @@ def difference(ours, theirs):
 @pytest.fixture
 def problem(tiny_suite, monkeypatch):
     """Coefficients in fp64, and the losses of both tasks on their first eight pictures."""
-    images_of = coefficients.images_of
-    monkeypatch.setattr(coefficients, "images_of", lambda *arguments: images_of(*arguments).double())
+    monkeypatch.setattr(type(tiny_suite), "images", lambda self, pixels: SketchSuite.images(self, pixels).double())
     tiny_suite.heads = {task: head.double() for task, head in tiny_suite.heads.items()}
     tensors = [(name, theta_0.double(), taus.double())
                for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base))]
-    losses = [partial(entropy, {}, tiny_suite, {task: tiny_suite.pictures(task, "test")[0][:8]}) for task in tiny_suite.tasks]
+    losses = [partial(tiny_suite.entropy, {}, "generated", {task: tiny_suite.inputs(task, "test")[:8]})
+              for task in tiny_suite.tasks]
     return tensors, losses
 
 
@@ -99,10 +100,10 @@ def test_plus_plus_without_steps_is_ties_by_sum(tiny_suite):
 
 def test_doge_am_without_steps_adds_the_vectors_that_doge_made(tiny_suite):
     merged = learn(tiny_suite, "doge-am", preset="exact", steps=0, eta=0.07)
-    options = {"eta": 0.07, "solver": "exact", "steps": 5}
+    how = Problem(eta=0.07, solver="exact", steps=5)
     for name, theta_0, taus in stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)):
         inside = "resblocks" in name and ("attn" in name or "mlp" in name) and name.endswith("weight")
-        expected = theta_0 + 0.3 * doge_vectors(taus, **options).sum(dim=0) if inside else theta_0
+        expected = theta_0 + 0.3 * doge_vectors(taus, how).sum(dim=0) if inside else theta_0
         torch.testing.assert_close(merged[name], expected, rtol=0, atol=1e-6)
 
 
@@ -134,14 +135,14 @@ def test_task_wise_coefficients_are_one_per_expert(tiny_suite):
 @pytest.mark.parametrize("method", LEARNED)
 def test_it_makes_the_model_surer(tiny_suite, method):
     def summed(state):
-        return entropy({}, tiny_suite, {task: tiny_suite.pictures(task, "test")[0] for task in tiny_suite.tasks}, state)
+        return tiny_suite.entropy({}, "generated", {task: tiny_suite.inputs(task, "test") for task in tiny_suite.tasks}, state)
     before, after = (learn(tiny_suite, method, steps=steps, lr=0.05, batch=40) for steps in (0, 15))
     assert summed(after) < summed(before) - 1e-3
 
 
 def test_the_clamp_holds_coefficients_between_zero_and_one(tiny_suite):
     def outside(clamp):
-        found = coefficients.learn_coefficients(
+        found = learn_coefficients(
             lambda: stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)), tiny_suite.base, tiny_suite.tasks,
             tiny_suite, clamp=clamp, steps=8, batch=8, lr=0.3)
         lam = torch.stack([each["coefficients"] for each in found["each"].values()])
@@ -157,7 +158,7 @@ def test_the_order_of_the_experts_does_not_matter(tiny_suite):
 
 def test_how_many_pictures_go_through_the_tower_together_does_not_matter(tiny_suite, monkeypatch):
     together = learn(tiny_suite)
-    monkeypatch.setattr(coefficients, "PICTURES", 8)         # the batch of one task
+    monkeypatch.setattr(type(tiny_suite), "entropy_batch", 8)         # the batch of one task
     close(learn(tiny_suite), together, 1e-5)                 # as above
 
 
@@ -178,11 +179,11 @@ def test_a_killed_run_goes_on_where_it_was(tiny_suite, monkeypatch, tmp_path):
     def killed(*arguments):
         if next(calls) == 7:              # two tasks a step: within the fourth step of six
             raise KeyboardInterrupt
-        return entropy(*arguments)
-    monkeypatch.setattr(coefficients, "PICTURES", 8)
+        return SketchSuite.entropy(*arguments)
+    monkeypatch.setattr(type(tiny_suite), "entropy_batch", 8)
     whole, calls = learn(tiny_suite, steps=6), count()
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=count(0, 60).__next__))      # a checkpoint every step
-    monkeypatch.setattr(coefficients, "entropy", killed)
+    monkeypatch.setattr(type(tiny_suite), "entropy", killed)
     with pytest.raises(KeyboardInterrupt):
         learn(tiny_suite, steps=6)
     assert len(list(tmp_path.rglob("*.pt"))) == 1

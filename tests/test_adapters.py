@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from test_merge import FAST, identical, rounded
 
 from mergelib import CheckpointError, merge
-from mergelib.checkpoints.states import check_compatible, open_state, read_state, write_state
+from mergelib.checkpoints.compatible import check_compatible
+from mergelib.checkpoints.states import open_state, read_state, write_state
 from mergelib.merging.preview import inspect, preview
 from mergelib.merging.work import read_tensor
 

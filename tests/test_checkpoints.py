@@ -12,7 +12,8 @@ from conftest import BUFFER
 
 from mergelib import CheckpointError, merge
 from mergelib.checkpoints import states
-from mergelib.checkpoints.states import check_compatible, read_state, write_state
+from mergelib.checkpoints.compatible import check_compatible
+from mergelib.checkpoints.states import read_state, write_state
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_the_main_table_is_averaged_over_the_seeds(monkeypatch):
     monkeypatch.setattr(ex, "selection", lambda suite, **how: None)
     for maker, name, share in (("main_rows", "Task Arithmetic", 1), ("other_rows", "DARE", 0.5), ("built_rows", "WEMoE", 0.25)):
         monkeypatch.setattr(ex, maker, lambda suite, tried, name=name, share=share, **how: rows(name, share * suite))
-    averages = claims.Evidence(0.5, seeds=(0.6, 0.9)).averages
+    averages = claims.Evidence(50, seeds=(60, 90)).averages
     assert averages.to_dict() == pytest.approx({"Task Arithmetic": 200 / 3, "DARE": 100 / 3, "WEMoE": 50 / 3})
 
 

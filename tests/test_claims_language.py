@@ -46,7 +46,7 @@ def test_parts_are_judged_on_what_leaving_them_out_costs_the_released_reading(st
 def test_the_language_tables_are_averaged_over_the_seeds(monkeypatch):
     def language_rows(suite, tried, **how):
         return pd.DataFrame({"metric": "accuracy", "label": "TSV-M", "task": ["sentiment", "inference"], "value": suite})
-    monkeypatch.setattr(rules, "load_suite", lambda name, model, seed: 0.5 + 0.1 * seed - 0.1 * (model == "text-large"))
+    monkeypatch.setattr(rules, "load_suite", lambda name, model, seed: 50 + 10 * seed - 10 * (model == "text-large"))
     monkeypatch.setattr(ex, "language_selection", lambda suite, **how: None)
     monkeypatch.setattr(ex, "language_rows", language_rows)
     monkeypatch.setattr(ex, "answer_rows", lambda suite, **how: language_rows(suite / 2, None).assign(label="DOGE AM"))

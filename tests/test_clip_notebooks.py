@@ -16,10 +16,12 @@ pytest.importorskip("datasets", reason="the extra `paper` is not installed")
 pytest.importorskip("transformers", reason="the extra `paper` is not installed")
 
 import miniature
+from conftest import set_defaults
 from local_hub import LocalHub
 
 from mergelib import CheckpointError
-from mergelib.adapt import coefficients
+from mergelib.adapt import adamerging
+from mergelib.adapt import learning as adapt_learning
 from mergelib.experiments import (
     ablations,
     choosing,
@@ -49,10 +51,11 @@ def one(values):
 @pytest.fixture
 def shortened(monkeypatch):
     """Everything that only takes longer with more of it."""
-    for method in METHODS.values():
-        for options in (method.options, *method.presets.values()):
-            for name in () if options.get("solver") == "exact" else SHORT.keys() & options.keys():
-                monkeypatch.setitem(options, name, SHORT[name])
+    for name, method in METHODS.items():
+        set_defaults(monkeypatch, name, **{option: SHORT[option] for option in SHORT.keys() & method.declared.keys()})
+        for options in method.presets.values():
+            for option in () if options.get("solver") == "exact" else SHORT.keys() & options.keys():
+                monkeypatch.setitem(options, option, SHORT[option])
     grids = tuple((*grid, one(values)) for *grid, values in choosing.GRIDS)
     for module in (choosing, corruptions, generalisation):
         monkeypatch.setattr(module, "GRIDS", grids)
@@ -63,7 +66,7 @@ def shortened(monkeypatch):
     monkeypatch.setattr(ablations.ablation, "__defaults__", (ablations.READINGS, ablations.ETAS, None))
     monkeypatch.setattr(ranks, "RANK_RATIOS", (1 / 6, 0.5))
     monkeypatch.setattr(solver.solver_counts, "__defaults__", ((2, 20), (1, 2, 3, 5, 10, 32)))
-    for module in (coefficients, learning):
+    for module in (adamerging, learning):
         monkeypatch.setattr(module, "EVERY", SHORT["steps"])
     monkeypatch.setattr(trust_region, "AXIS", (0.0, 1.0))
     monkeypatch.setattr(trust_region, "EXEMPLARS", (1, 4))
@@ -104,7 +107,7 @@ def reproduce(monkeypatch, tmp_path, shortened):
     monkeypatch.setattr(notebooks, "execute", execute)
     monkeypatch.setenv("MERGELIB_FIGURES", "")          # set by the run; put back afterwards
     monkeypatch.setattr(figures_base, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(coefficients, "CACHE", tmp_path)
+    monkeypatch.setattr(adapt_learning, "CACHE", tmp_path)
     monkeypatch.setattr(Ledger.__init__, "__defaults__", (tmp_path / "results",))
     return reproduce
 

@@ -11,7 +11,7 @@ import torch
 from open_clip import image_transform
 from PIL import Image
 
-from mergelib.networks.clip import images_of
+from mergelib.networks.clip import openai_pixels
 from mergelib.suites.clip import hub, pictures
 from mergelib.suites.clip.hub import FetchError
 from mergelib.suites.clip.pictures import DataError, fit, load_pictures, rows_of
@@ -97,8 +97,7 @@ def test_truth_values_are_labels_as_well(tmp_path):
 
 def test_pictures_are_what_open_clip_makes_of_them():
     transform = image_transform(24, is_train=False)
-    suite = SimpleNamespace(model="ViT-B-32", heads={"Pets": torch.zeros(1)})
-    ours = images_of(suite, "Pets", np.stack([fit(image, 24) for image in images()]))
+    ours = openai_pixels(np.stack([fit(image, 24) for image in images()]))
     theirs = torch.stack([transform(image.convert("RGB")) for image in images()])
     assert torch.allclose(ours, theirs, atol=1e-6)          # fp32, of numbers up to 3
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mergelib import merge
-from mergelib.adapt.coefficients import entropy, summed_loss
 from mergelib.adapt.concrete import ConcreteMask
+from mergelib.adapt.learning import summed_loss
 from mergelib.merging.work import stream
 
 FAST = {"mask_steps": 3, "batch": 8}
@@ -17,7 +17,7 @@ def problem(suite, granularity="fixed", **how):
     """A mask for the suite's experts, and the entropies of both tasks on eight pictures."""
     tensors = stream(suite.base, suite.experts, list(suite.base))
     model = ConcreteMask(tensors, 2, granularity, **how)
-    return model, [partial(entropy, {}, suite, {task: suite.pictures(task, "test")[0][:8]}) for task in suite.tasks]
+    return model, [partial(suite.entropy, {}, "generated", {task: suite.pictures(task, "test")[0][:8]}) for task in suite.tasks]
 
 
 def test_a_mask_has_mean_one_and_lies_above_zero(tiny_suite):
@@ -110,7 +110,7 @@ def test_learning_a_mask_changes_the_merge_and_resumes(tiny_suite, method):
 
 def test_a_mask_makes_the_model_surer(tiny_suite):
     def summed(state):
-        return entropy({}, tiny_suite, {task: tiny_suite.pictures(task, "test")[0] for task in tiny_suite.tasks}, state)
+        return tiny_suite.entropy({}, "generated", {task: tiny_suite.inputs(task, "test") for task in tiny_suite.tasks}, state)
     before, after = (merge("concrete-ta", tiny_suite.base, tiny_suite.experts, suite=tiny_suite, mask_steps=steps, mask_lr=0.3,
                            batch=40) for steps in (0, 15))
     assert summed(after) < summed(before) - 1e-3

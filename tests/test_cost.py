@@ -30,9 +30,10 @@ def test_wemoe_keeps_every_expert_s_mlp(tiny_suite):
     assert ex.models_kept(tiny_suite, "wemoe") == pytest.approx(1 + (2 * mlps + routers) / size)
 
 
-def test_a_ratio_is_measured_once_and_then_read(tiny_suite, tmp_path, monkeypatch):
+def test_a_ratio_is_measured_once_and_then_read(tiny_suite, tmp_path, monkeypatch, one_process):
     tiny_suite.seed, calls = 0, []
-    monkeypatch.setattr(costs, "_ratio", lambda *arguments: calls.append(arguments) or 3.14159)
+    monkeypatch.setattr(costs, "_ratio", lambda suite, method: calls.append(method) or [
+        costs.valued(row, 3.14159, digits=3) for row in costs._ratio_keys(suite, method)])
     for _ in range(2):
         found = ex.inference_ratios(tiny_suite, ("emr", "wemoe"), ledger=Ledger(tmp_path))
     assert found.to_dict() == {"EMR-Merging (paper)": 3.142, "WEMoE (task-arithmetic)": 3.142} and len(calls) == 2
@@ -41,11 +42,12 @@ def test_a_ratio_is_measured_once_and_then_read(tiny_suite, tmp_path, monkeypatc
 def test_both_models_are_run_in_turn_on_the_same_pictures(tiny_suite, monkeypatch):
     models, pictures = [], set()
 
-    def logits(model, suite, task, pixels):
+    def logits(suite, model, task, pixels):
         models.append(id(model))
         pictures.add((task, pixels.shape))
-    monkeypatch.setattr(costs, "logits", logits)
-    assert costs._ratio(tiny_suite, "surgery", "digits", 10) > 0
+    monkeypatch.setattr(type(tiny_suite), "logits", logits)
+    monkeypatch.setattr(costs, "PICTURES", 10)
+    assert costs._ratio(tiny_suite, "surgery")[0]["value"] > 0
     assert pictures == {("digits", (10, 32, 32, 3))} and models == models[:2] * costs.REPEATS and len(set(models)) == 2
 
 

@@ -42,7 +42,7 @@ def test_few_tasks_have_few_subsets():
 
 def accuracies(label, values):
     """Ledger rows: `values` maps the merged tasks to the accuracy of each of them, measured on 400 pictures."""
-    return pd.DataFrame([{"label": label, "metric": metric, "tasks": tasks, "task": task, "value": value, "count": 400}
+    return pd.DataFrame([{"label": label, "metric": metric, "tasks": tasks, "task": task, "value": 100 * value, "count": 400}
                          for tasks, numbers in values.items() for task, value in zip(tasks.split("+"), numbers)
                          for metric in ("accuracy", "loss")])
 

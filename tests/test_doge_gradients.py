@@ -7,7 +7,7 @@ from conftest import MATRICES
 from mergelib import merge
 from mergelib.adapt.gradients import loss_gradient
 from mergelib.merging.work import stream
-from mergelib.methods.doge.delta import doge
+from mergelib.methods.doge.delta import Problem, doge
 
 # the gradients of random towers hardly match any inner product
 LARGE = pytest.mark.filterwarnings("ignore:.*the modification is .* as large as the task vectors")
@@ -21,7 +21,7 @@ def doge_with_slopes(suite, name, **options):
     """DOGE TA of one tensor with the losses' gradients where it has task vectors."""
     slopes = torch.stack([loss_gradient(suite.base, suite, task, "train", 6)[name] for task in suite.tasks])
     (_, theta_0, taus), = stream(suite.base, suite.experts, [name])
-    return doge(theta_0, taus, eta=0.05, solver="exact", steps=32, slopes=slopes, **options)
+    return doge(theta_0, taus, Problem(eta=0.05, solver="exact", steps=32, **options), slopes=slopes)
 
 
 @LARGE
@@ -48,7 +48,7 @@ def test_with_gradients_doge_has_the_readings_of_doge(labelled, preset):
 def test_with_gradients_doge_needs_exemplars_and_products_of_single_tensors(labelled):
     with pytest.raises(ValueError, match="DOGE TA with gradients needs labelled exemplars. Give suite="):
         merge("doge-gradients", labelled.base, labelled.experts)
-    with pytest.raises(ValueError, match="inner_product is 'global'; it can be 'row', 'tensor'"):
+    with pytest.raises(ValueError, match="With gradients inner_product can be"):
         with_gradients(labelled, inner_product="global")
-    with pytest.raises(ValueError, match="mask is 'tau.delta'; it can be 'none', 'tau'"):
+    with pytest.raises(ValueError, match="mask 'none' or 'tau'"):
         with_gradients(labelled, mask="tau+delta")

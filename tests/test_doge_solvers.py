@@ -5,12 +5,13 @@ Every tensor's base is zero here, so that a merge is the update itself. All refe
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 
 from mergelib import merge
+from mergelib.methods.doge.delta import Problem
 from mergelib.methods.doge.delta import modification as doge_modification
+from mergelib.methods.doge.reference import coefficients, dense_projector, in_sum, published, smallest
 from mergelib.methods.doge.subspace import project_out, shared_subspace
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -43,97 +44,8 @@ def assert_same(ours, reference, tolerance):
         assert (ours[name] - reference[name]).norm() <= tolerance * size, name
 
 
-# --- the references
-
-def coefficients(tau):
-    return ETA / tau.flatten(1).norm(dim=1)
-
-
 def weighted(tau):
-    return torch.einsum("t,trc->rc", coefficients(tau), tau)
-
-
-def dense_projector(tau, ratio=1 / 6, rank=None):
-    """I - U U^T with U from singular value decompositions, as Sec. 4.2 and App. B say."""
-    rank = rank or min(tau.shape[1:])
-    identity, each, shared = torch.eye(tau.shape[1]).double(), rank // len(tau), int(rank * ratio)
-    if not each or not shared:
-        return identity
-    bases = torch.cat([torch.linalg.svd(one.double()).U[:, :each] for one in tau], dim=1)
-    u = torch.linalg.svd(bases).U[:, :shared]
-    return identity - u @ u.T
-
-
-def published(taus, inner_product, delta, optimiser, steps, along=False):
-    """Eq. 5 to 7 by autograd: delta per tensor, 1 or T x rows x columns."""
-    taus = {name: tau.double() for name, tau in taus.items()}
-    deltas = {name: torch.zeros(len(tau) if delta == "per_task" else 1, *tau.shape[1:], dtype=torch.float64,
-                                requires_grad=True) for name, tau in taus.items()}
-    projectors = {name: dense_projector(tau) for name, tau in taus.items()}
-    if along:
-        projectors = {name: torch.eye(len(out)).double() - out for name, out in projectors.items()}
-    optimiser = optimiser(deltas.values())
-    for _ in range(steps):
-        products = []
-        for name, tau in taus.items():
-            merged = torch.einsum("t,trc->rc", coefficients(tau), tau + deltas[name])
-            products.append((-tau * (merged - tau)).sum(dim=2))         # T x rows
-        if inner_product == "row":
-            loss = sum(product.square().sum() for product in products)
-        elif inner_product == "tensor":
-            loss = sum(product.sum(dim=1).square().sum() for product in products)
-        else:
-            loss = sum(product.sum(dim=1) for product in products).square().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        for name in taus:
-            deltas[name].grad = projectors[name] @ deltas[name].grad
-        optimiser.step()
-    return {name: tensor.detach() for name, tensor in deltas.items()}
-
-
-def in_sum(taus, deltas):
-    """sum_i lam_i delta_i, name -> rows x columns."""
-    return {name: torch.einsum("t,trc->rc", coefficients(tau.double()), deltas[name].expand(tau.shape))
-            for name, tau in taus.items()}
-
-
-def smallest(taus, inner_product, delta, direction="orthogonal", damping=0.0, slopes=None):
-    """The smallest delta (all tensors and tasks stacked) with <slope_j, sum_i lam_i delta_i> = gap_j: sum_i lam_i delta_i.
-
-    Damped: of the normal equations K a = gap, K + damping * diag(K) is inverted.
-    """
-    groups = [list(taus)] if inner_product == "global" else [[name] for name in taus]
-    return {name: tensor for group in groups
-            for name, tensor in _smallest({name: taus[name].double() for name in group}, inner_product, delta, direction,
-                                          damping, slopes or taus).items()}
-
-
-def _smallest(taus, inner_product, delta, direction, damping, slopes):
-    equations, gaps, outside, weights = {}, [], {}, {}
-    for name, tau in taus.items():
-        tasks, rows, columns = tau.shape
-        slope = slopes[name].double()
-        gap = (slope * (tau - weighted(tau))).sum(dim=2)                            # T x rows
-        matrix = torch.einsum("trc,rs->trsc", slope, torch.eye(rows).double())      # picks slope_j[r] from row r
-        if inner_product != "row":
-            gap, matrix = gap.sum(dim=1, keepdim=True), matrix.sum(dim=1, keepdim=True)
-        projector = dense_projector(tau) if direction == "orthogonal" else torch.eye(rows).double()
-        outside[name] = torch.kron(projector, torch.eye(columns).double())
-        lam = coefficients(tau)
-        weights[name] = lam if delta == "per_task" else lam.sum()[None]
-        gaps.append(gap.flatten())
-        matrix = matrix.reshape(gap.numel(), rows * columns) @ outside[name]
-        equations[name] = torch.cat([weight * matrix for weight in weights[name]], dim=1)
-    a, gap = torch.cat(list(equations.values()), dim=1).numpy(), sum(gaps).numpy()
-    if damping:
-        normal = a @ a.T
-        delta = a.T @ np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gap)
-    else:
-        delta = np.linalg.lstsq(a, gap)[0]
-    parts = torch.from_numpy(delta).split([equation.shape[1] for equation in equations.values()])
-    return {name: (weights[name] @ (part.reshape(len(weights[name]), -1) @ outside[name])).reshape(tau.shape[1:])
-            for (name, tau), part in zip(taus.items(), parts)}
+    return torch.einsum("t,trc->rc", coefficients(tau, ETA), tau)
 
 
 # --- the subspace
@@ -165,8 +77,8 @@ def test_numerical_rank_counts_the_directions_that_lora_really_uses():
 def test_adam_is_torch_s_adam_on_the_projected_gradient(inner_product, delta):
     taus = random_taus()
     ours = modification(taus, inner_product=inner_product, delta=delta, solver="adam", steps=60, lr=1e-3)
-    deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
-    assert_same(ours, in_sum(taus, deltas), 1e-5)       # the merged weights are fp32: 1e-7 of numbers around 0.1
+    deltas = published(taus, ETA, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
+    assert_same(ours, in_sum(taus, deltas, ETA), 1e-5)       # the merged weights are fp32: 1e-7 of numbers around 0.1
 
 
 @pytest.mark.parametrize("inner_product, delta", CHOICES)
@@ -174,9 +86,9 @@ def test_gd_is_plain_gradient_descent(inner_product, delta):
     taus = random_taus()
     for direction in ("orthogonal", "along"):
         ours = modification(taus, inner_product=inner_product, delta=delta, solver="gd", steps=40, lr=0.5, direction=direction)
-        deltas = published(taus, inner_product, delta, lambda tensors: torch.optim.SGD(tensors, lr=0.5), 40,
+        deltas = published(taus, ETA, inner_product, delta, lambda tensors: torch.optim.SGD(tensors, lr=0.5), 40,
                            direction == "along")
-        assert_same(ours, in_sum(taus, deltas), 1e-5)
+        assert_same(ours, in_sum(taus, deltas, ETA), 1e-5)
 
 
 def test_along_the_subspace_there_is_no_exact_solution():
@@ -190,7 +102,7 @@ def test_exact_is_the_smallest_solution(inner_product, delta, direction):
     taus = random_taus()
     ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, direction=direction)
     # Conjugate gradients stop at a residual of 1e-6, these systems' condition adds a factor of ten to a hundred.
-    assert_same(ours, smallest(taus, inner_product, delta, direction), 1e-4)
+    assert_same(ours, smallest(taus, ETA, inner_product, delta, direction), 1e-4)
 
 
 @pytest.mark.parametrize("damping", [0.01, 0.3])
@@ -198,7 +110,7 @@ def test_exact_is_the_smallest_solution(inner_product, delta, direction):
 def test_damping_adds_to_the_diagonal_of_the_normal_equations(inner_product, delta, damping):
     taus = random_taus()
     ours = modification(taus, inner_product=inner_product, delta=delta, solver="exact", steps=200, damping=damping)
-    assert_same(ours, smallest(taus, inner_product, delta, damping=damping), 1e-4)
+    assert_same(ours, smallest(taus, ETA, inner_product, delta, damping=damping), 1e-4)
 
 
 @pytest.mark.parametrize("mask", ["tau", "tau+delta"])
@@ -206,14 +118,14 @@ def test_damping_adds_to_the_diagonal_of_the_normal_equations(inner_product, del
 @pytest.mark.parametrize("inner_product", ["row", "global"])
 def test_masks_meet_every_task_s_own_modification(inner_product, delta, mask):
     taus = random_taus()
-    found = published(taus, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
+    found = published(taus, ETA, inner_product, delta, lambda tensors: torch.optim.Adam(tensors, lr=1e-3), steps=60)
     moved = {name: tau.double() + found[name] for name, tau in taus.items()}
     judged = torch.cat([(taus if mask == "tau" else moved)[name].flatten(1) for name in taus], dim=1).abs()
     smallest_kept = judged.sort(dim=1, descending=True).values[:, int(0.3 * judged.shape[1])]
     masked = {}
     for name, tau in taus.items():
         kept = (tau if mask == "tau" else moved[name]).abs() >= smallest_kept[:, None, None]
-        masked[name] = torch.einsum("t,trc->rc", coefficients(tau.double()), kept * moved[name])
+        masked[name] = torch.einsum("t,trc->rc", coefficients(tau.double(), ETA), kept * moved[name])
     ours = modification(taus, inner_product=inner_product, delta=delta, mask=mask, solver="adam", steps=60, lr=1e-3)
     assert_same({name: ours[name] + weighted(tau.double()) for name, tau in taus.items()}, masked, 1e-5)
 
@@ -223,9 +135,9 @@ def test_slopes_take_the_place_of_the_gradients(inner_product):
     """Eq. 4 before the losses' gradients are replaced by task vectors: the same equations with other left sides."""
     taus, slopes = random_taus(), random_taus(seed=1)
     for scale in (1, 1e-4):                                               # which does not matter
-        found = {name: doge_modification([(name, tau.double())], ETA, inner_product, solver="exact", steps=200,
-                                         dtype="float64", slopes=scale * slopes[name])[0] for name, tau in taus.items()}
-        assert_same(in_sum(taus, found), smallest(taus, inner_product, "universal", slopes=slopes), 1e-4)
+        how = Problem(eta=ETA, inner_product=inner_product, solver="exact", steps=200, dtype="float64")
+        found = {name: doge_modification([(name, tau.double())], how, scale * slopes[name])[0] for name, tau in taus.items()}
+        assert_same(in_sum(taus, found, ETA), smallest(taus, ETA, inner_product, "universal", slopes=slopes), 1e-4)
 
 
 def test_uniform_coefficients_are_fitted_and_used():

@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import normalize
 
 from mergelib import METHODS, evaluate, merge
-from mergelib.adapt.routed import RoutedMLP, compressed
-from mergelib.measure.scoring import logits, raw_features
+from mergelib.adapt.twin import compressed
+from mergelib.adapt.wemoe import RoutedMLP
 from mergelib.networks.clip import build_clip, normalise_pixels
 
 FAST = {"surgery": {"steps": 20}, "surgery+tatr": {"steps": 5, "below_options": {"examples": 4}},
@@ -23,7 +23,7 @@ def images(suite, task="digits", count=6):
 
 
 def plain_features(state, suite, task="digits"):
-    return normalize(raw_features(state, suite, task, images(suite)), dim=1)
+    return normalize(suite.features(state, images(suite)), dim=1)
 
 
 @pytest.mark.parametrize("method", DYNAMIC)
@@ -65,8 +65,8 @@ def test_half_precision_experts_are_built_upon_in_fp32(tiny_suite):
 
 def test_a_mapping_from_task_to_state_dict_is_evaluated_task_by_task(tiny_suite):
     pixels = tiny_suite.pictures("signs", "test")[0]
-    assert torch.equal(logits(tiny_suite.experts, tiny_suite, "signs", pixels),
-                       logits(tiny_suite.experts["signs"], tiny_suite, "signs", pixels))
+    assert torch.equal(tiny_suite.logits(tiny_suite.experts, "signs", pixels),
+                       tiny_suite.logits(tiny_suite.experts["signs"], "signs", pixels))
 
 
 # --- Surgery
@@ -132,7 +132,7 @@ def test_twin_s_router_learns_which_task_a_picture_is_of(tiny_suite):
     model = run(tiny_suite, "twin", steps=300, lr=5e-3)
     with torch.inference_mode():
         pictures = {task: tiny_suite.pictures(task, "train")[0] for task in tiny_suite.tasks}
-        features = [raw_features(model.shared, tiny_suite, task, pixels) for task, pixels in pictures.items()]
+        features = [tiny_suite.features(model.shared, pixels) for task, pixels in pictures.items()]
         chosen = [model.router(normalize(z, dim=1)).argmax(dim=1) for z in features]
     assert all((task == i).float().mean() > 0.9 for i, task in enumerate(chosen))
 

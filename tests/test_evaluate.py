@@ -1,16 +1,16 @@
 """How good is a state dict? The interval, the scores and the whole measurement, by hand on a network of three numbers."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import TinySuite
 from torch import nn
 
-from mergelib.measure import scoring
 from mergelib.measure.intervals import wilson
 from mergelib.measure.scoring import evaluate, pack_hits, score, unpack_hits
+from mergelib.suites import pictures as suite_of_pictures
 
 
 @pytest.mark.parametrize("hits, n, low, high", [    # Newcombe 1998, Table I, method 3; printed with four digits
@@ -65,8 +65,8 @@ def suite(monkeypatch):
              ("warm", "validation"): pictures(["blue"], [0])}
     heads = {"all": torch.eye(3), "warm": torch.eye(3)[:, [0, 2]]}
     tower = Tower().requires_grad_(False)
-    monkeypatch.setattr(scoring, "empty_tower", lambda model, device: tower)
-    return SimpleNamespace(model="tiny", tasks=("all", "warm"), heads=heads, pictures=lambda task, split: known[task, split])
+    monkeypatch.setattr(suite_of_pictures, "empty_tower", lambda model, device: tower)
+    return TinySuite("tiny", "tiny", 0, {}, {"all": {}, "warm": {}}, heads, "0", pools=known)
 
 
 def test_every_task_is_measured_with_its_own_head(suite):
@@ -90,7 +90,7 @@ def test_the_state_dict_is_what_is_measured(suite):
 def test_batches_do_not_change_the_result(suite, monkeypatch):
     state = {"weight": torch.tensor([0.2, 1.0, 0.7])}
     whole = evaluate(state, suite)
-    monkeypatch.setattr(scoring, "BATCH", 2)
+    monkeypatch.setattr(suite_of_pictures, "BATCH", 2)
     parts = evaluate(state, suite)
     assert parts["task"].tolist() == whole["task"].tolist()
     assert parts.drop(columns="task").to_numpy() == pytest.approx(whole.drop(columns="task").to_numpy(), rel=1e-6)   # fp32

@@ -121,8 +121,8 @@ def test_a_view_is_sent_without_what_it_is_a_view_of():
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_a_failure_comes_back_and_leaves_nothing(tmp_path, on_disk, pools, kind):  # noqa: F811
-    with pytest.raises(ValueError, match="combine is 'best'"):
-        merge("ties", *on_disk, out=tmp_path / "out", executor=pools[kind], combine="best")
+    with pytest.raises(ValueError, match="mask_lam has no number for task-1, task-2"):
+        merge("consensus-ta", *on_disk, out=tmp_path / "out", executor=pools[kind], mask_lam={"task-0": 0.4})
     assert os.listdir(tmp_path / "out") == []
 
 

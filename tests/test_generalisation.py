@@ -31,7 +31,7 @@ def test_hyper_parameters_can_be_chosen_on_some_of_the_tasks(suite, ledger, fake
     assert ex.setting(few, "Task Arithmetic") == 0.2 and ex.setting(every, "Task Arithmetic") == 0.5
     assert {where[2] for where in fakes.evaluated[:6]} == {*FOUR[:2]} and len(fakes.evaluated) == 3 * 2 + 3 * 8
     assert [{*model["tasks"]} for model in fakes.merged] == [{*FOUR[:2]}] * 3 + [{*EIGHT}] * 3
-    assert few["accuracy"].tolist() == pytest.approx([1, 0.9, 0.7])
+    assert few["accuracy"].tolist() == pytest.approx([100, 90, 70])
     assert {where[3] for where in fakes.evaluated} == {"validation"}
 
 
@@ -81,13 +81,13 @@ def test_averages_of_seen_and_unseen_tasks_by_hand():
 
 # --- corruptions
 
-def test_conditions_are_the_clean_pictures_and_every_corruption_once():
+def test_conditions_are_the_clean_pictures_and_every_corruption_once(suite):
     for severities, definitions in (((5,), tuple(CONSTANTS)), (SEVERITIES, tuple(CONSTANTS)), ((5,), ("cifar",))):
-        clean, *others = corruptions.conditions(severities, definitions)
+        clean, *others = corruptions.conditions(suite, severities, definitions)
         assert clean == "clean" and len({*others}) == len(others) == 7 * len(severities) * len(definitions)
         assert {parse_condition(each) for each in others} == {
             (name, severity, definition) for name in CORRUPTIONS for severity in severities for definition in definitions}
-    assert corruptions.conditions() == corruptions.conditions((5,), ("cifar", "imagenet"))
+    assert corruptions.conditions(suite) == corruptions.conditions(suite, (5,), ("cifar", "imagenet"))
 
 
 def test_clean_pictures_are_severity_zero_of_every_corruption():

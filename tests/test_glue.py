@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import mergelib as ml
-from mergelib import CheckpointError
+from mergelib import CheckpointError, load_suite
 from mergelib.networks import t5
-from mergelib.suites.glue import TITLES, TUNING, load_glue, read_prompts, split_of
+from mergelib.suites.glue import TITLES, TUNING, read_examples, read_prompts, split_of
 
 PAIR = {"sentence1": "the cat sat", "sentence2": "a cat sat"}
 COLUMNS = {"cola": {"sentence": "the cat sat"}, "sst2": {"sentence": "a fine film"}, "mrpc": PAIR, "rte": PAIR, "stsb": PAIR,
@@ -71,8 +71,8 @@ def copy(published, tmp_path):
 
 
 def test_everything_of_a_published_suite_works(published, monkeypatch, tmp_path):
-    monkeypatch.setattr("mergelib.adapt.coefficients.CACHE", tmp_path)
-    suite = load_glue(published)
+    monkeypatch.setattr("mergelib.adapt.learning.CACHE", tmp_path)
+    suite = load_suite("glue-8", folder=published)
     assert suite.tasks == tuple(TITLES) and suite.model == "flan-t5-base" and suite.name == "glue-8"
     table = ml.evaluate(ml.merge("task-arithmetic", suite.base, suite.experts, lam=0.3), suite).set_index("task")
     assert (table["n"] == 12).all() and table["spearman"].notna().tolist() == [task == "stsb" for task in TITLES]
@@ -85,7 +85,7 @@ def test_everything_of_a_published_suite_works(published, monkeypatch, tmp_path)
 def test_experts_are_what_peft_makes_of_them(published):
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM
-    suite = load_glue(published)
+    suite = load_suite("glue-8", folder=published)
     network = AutoModelForSeq2SeqLM.from_pretrained(published / "base")
     theirs = PeftModel.from_pretrained(network, published / "adapters" / "rte").merge_and_unload()
     for name, weight in theirs.named_parameters():
@@ -99,25 +99,26 @@ def test_experts_are_what_peft_makes_of_them(published):
 
 def test_the_output_matrix_stays_apart_from_the_embedding(published):
     """Flan-T5's are two; tying them would be silent and wrong."""
-    suite = load_glue(published)
+    suite = load_suite("glue-8", folder=published)
     assert not torch.equal(suite.base["lm_head.weight"], suite.base["shared.weight"])
 
 
 def test_questions_and_answers_are_the_prompts(published):
-    suite = load_glue(published)
+    suite = load_suite("glue-8", folder=published)
     asked, answers = suite.examples("mnli", "test")
     assert asked[1] == "one 'the cat sat no' two 'a cat sat no'" and answers[:2] == ("yes", "maybe")
     assert suite.examples("stsb", "test")[1][:2] == ("0.5", "3.8")
     tuning = suite.examples("cola", "validation")
-    assert len(tuning[0]) == TUNING and tuning == load_glue(published).examples("cola", "validation")
+    assert len(tuning[0]) == TUNING and tuning == load_suite("glue-8", folder=published).examples("cola", "validation")
 
 
 def test_what_is_missing_is_listed_with_its_source(copy):
     shutil.rmtree(copy / "adapters" / "qqp")
     shutil.rmtree(copy / "glue" / "rte")
     with pytest.raises(CheckpointError, match=r"(?s)adapters/qqp/.*tanganke/flan-t5-base_glue-qqp_lora-16.*nyu-mll/glue, rte"):
-        load_glue(copy)
-    assert load_glue(copy, tasks=("cola", "mnli")).name == "glue-2"
+        load_suite("glue-8", folder=copy)
+    with pytest.raises(ValueError, match="(?s)adapters lie in a folder of yours.*adapter_model.safetensors"):
+        load_suite("glue-8")
 
 
 def test_hidden_labels_and_other_columns_are_refused(copy):
@@ -126,7 +127,8 @@ def test_hidden_labels_and_other_columns_are_refused(copy):
     hidden, other = rows.assign(label=-1), rows.rename(columns={"sentence": "text"})
     for changed, message in ((hidden, "label -1.*hidden"), (other, "'sentence'")):
         changed.to_parquet(file)
-        suite = load_glue(copy, tasks=("cola",))
+        read_examples.cache_clear()
+        suite = load_suite("glue-8", folder=copy)
         with pytest.raises(CheckpointError, match=message):
             suite.examples("cola", "test")
 
@@ -145,9 +147,9 @@ def test_prompts_are_read_and_never_run(tmp_path):
 
 
 def test_another_adapter_gives_another_digest(copy):
-    before = load_glue(copy).digest
+    before = load_suite("glue-8", folder=copy).digest
     config = json.loads((copy / "adapters" / "cola" / "adapter_config.json").read_text())
-    assert config["r"] == 16 and before == load_glue(copy).digest
+    assert config["r"] == 16 and before == load_suite("glue-8", folder=copy).digest
     file = "adapter_model.safetensors"
     shutil.copy(copy / "adapters" / "mnli" / file, copy / "adapters" / "cola" / file)
-    assert load_glue(copy).digest != before
+    assert load_suite("glue-8", folder=copy).digest != before

@@ -9,7 +9,7 @@ from conftest import losses, vectors
 from torch.nn.functional import cross_entropy
 
 from mergelib import experiments as ex
-from mergelib.adapt.gradients import loss_gradient, trainable_tower
+from mergelib.adapt.gradients import loss_gradient, tower_with
 from mergelib.experiments import learning, trust_region
 from mergelib.experiments.vectors import by_depth
 from mergelib.measure.ledger import Ledger
@@ -92,7 +92,7 @@ def test_a_landscape_is_measured_once(labelled, ledger, coarse, monkeypatch):
 
 def slow_sensitivity(suite, task, count):
     """Tensor -> mean over entries of the mean absolute gradient of a task's pictures times the others' sizes."""
-    tower, taus = trainable_tower(suite.base, suite, task), vectors(suite)
+    tower, taus = tower_with(suite.base, suite), vectors(suite)
     pixels, labels = suite.pictures(task, "train", count)
     found = dict.fromkeys(suite.base, 0.0)
     for i in range(count):

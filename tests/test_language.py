@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from mergelib.networks.t5 import encode
+from mergelib.suites.text import OurT5
 from mergelib.tasks.language import TEXT_EIGHT, mixture
 from mergelib.tasks.language.grammar import VOICES, Frame, draw_frame, say
 from mergelib.tasks.language.lexicon import (
@@ -131,7 +132,7 @@ def test_every_word_has_a_token():
     rng = random.Random(0)
     texts = [text for done in (0.1, 0.9) for _ in range(1500) for text in mixture.draw_pair(rng, done)]
     texts += [text for task in TEXT_EIGHT for fields, answer in drawn(task) for text in (TARGET[task].format(**fields), answer)]
-    assert (encode("text-small", texts) != 2).all()         # 2 is <unk>
+    assert (encode(OurT5("text-small"), texts) != 2).all()         # 2 is <unk>
 
 
 # --- the labels

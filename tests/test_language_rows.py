@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import adapters
+from conftest import adapters, set_defaults
 
 from mergelib import METHODS, merge
 from mergelib import experiments as ex
@@ -21,8 +21,10 @@ UNTOUCHED = "decoder.block.0.layer.0.SelfAttention.q"
 def few_steps(monkeypatch):
     """Whatever is learned or solved takes two steps."""
     for method in ("doge-ta", *(method for method, *_ in language.LEARNED)):
-        for options in (METHODS[method].options, *METHODS[method].presets.values()):
-            for name in {"steps", "mask_steps", "solver_steps"} & set(options):
+        taken = {"steps", "mask_steps", "solver_steps"}
+        set_defaults(monkeypatch, method, **{name: 2 for name in taken & METHODS[method].declared.keys()})
+        for options in METHODS[method].presets.values():
+            for name in taken & options.keys():
                 monkeypatch.setitem(options, name, 2)
 
 

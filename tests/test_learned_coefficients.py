@@ -1,20 +1,22 @@
 """Are learned coefficients shown as they were learned, and is entropy, by which they are, compared with the loss rightly?"""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import losses, vectors
+from conftest import losses, set_defaults, vectors
 from scipy.stats import spearmanr
 
-from mergelib import METHODS, CheckpointError, merge
+from mergelib import CheckpointError, merge
 from mergelib import experiments as ex
-from mergelib.adapt import coefficients as adapted_coefficients
 from mergelib.experiments import learning
 from mergelib.experiments.measuring import label
 from mergelib.measure.ledger import Ledger
+from mergelib.merging.loop import first_pass
+from mergelib.merging.work import stream
+from mergelib.suites.sketch import SketchSuite
 
 # --- coefficients and their paths
 
@@ -22,8 +24,7 @@ from mergelib.measure.ledger import Ledger
 def few_steps(monkeypatch):
     """Twenty quick steps instead of hundreds, large enough to be seen."""
     for job in (*ex.PATHS, *ex.HEATS):
-        for name, value in {"steps": 20, "batch": 4, "lr": 0.02}.items():
-            monkeypatch.setitem(METHODS[job.method].options, name, value)
+        set_defaults(monkeypatch, job.method, steps=20, batch=4, lr=0.02)
 
 
 def assert_rebuilt(suite, job, lam):
@@ -55,7 +56,7 @@ def test_a_layer_wise_method_shows_what_every_tensor_gets(labelled, ledger, few_
 
 
 def test_a_method_that_merges_some_tensors_has_coefficients_of_these(labelled, ledger, few_steps, monkeypatch):
-    monkeypatch.setitem(METHODS["doge-am"].options, "batch", 2)
+    set_defaults(monkeypatch, "doge-am", batch=2)
     table = ex.coefficients(labelled, ex.HEATS[2:], ledger)
     assert set(table["tensor"]) == {f"0.{name}" for name in ("attn.in_proj_weight", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")}
 
@@ -64,19 +65,20 @@ class Entropy:
     """`entropy`, which counts its calls, one a step here, and is killed at one of them."""
 
     def __init__(self, kill_at=None):
-        self.calls, self.kill_at, self.entropy = 0, kill_at, adapted_coefficients.entropy
+        self.calls, self.kill_at = 0, kill_at
 
     def __call__(self, *arguments):
         if self.calls == self.kill_at:
             self.kill_at = None
             raise KeyboardInterrupt
         self.calls += 1
-        return self.entropy(*arguments)
+        return SketchSuite.entropy(*arguments)
 
 
 def test_a_killed_run_has_the_path_of_one_that_was_not(labelled, few_steps, monkeypatch, tmp_path, a_checkpoint_every_step):
     whole = ex.coefficients(labelled, ex.PATHS[:1], Ledger(tmp_path / "whole"))
-    monkeypatch.setattr(adapted_coefficients, "entropy", entropy := Entropy(kill_at=15))
+    entropy = Entropy(kill_at=15)
+    monkeypatch.setattr(type(labelled), "entropy", lambda *arguments: entropy(*arguments))
     with pytest.raises(KeyboardInterrupt):
         ex.coefficients(labelled, ex.PATHS[:1], Ledger(tmp_path / "killed"))
     assert not Ledger(tmp_path / "killed").rows
@@ -90,7 +92,8 @@ def test_a_killed_run_is_not_continued_under_another_condition(tiny_suite, monke
         tiny_suite.condition, before = condition, entropy.calls
         merge("adamerging", tiny_suite.base, tiny_suite.experts, suite=tiny_suite, steps=4, batch=4)
         return entropy.calls - before
-    monkeypatch.setattr(adapted_coefficients, "entropy", entropy := Entropy(kill_at=3))
+    entropy = Entropy(kill_at=3)
+    monkeypatch.setattr(type(tiny_suite), "entropy", lambda *arguments: entropy(*arguments))
     with pytest.raises(KeyboardInterrupt):
         learn("clean")
     assert learn("contrast 5 cifar") == 4 and learn("clean") == 1
@@ -98,7 +101,7 @@ def test_a_killed_run_is_not_continued_under_another_condition(tiny_suite, monke
 
 def test_learned_coefficients_are_learned_once(labelled, ledger, few_steps, monkeypatch):
     first = ex.coefficients(labelled, ex.PATHS[:1], ledger)
-    monkeypatch.setattr(learning, "merge", None)
+    monkeypatch.setattr(learning, "first_pass", None)
     pd.testing.assert_frame_equal(ex.coefficients(labelled, ex.PATHS[:1], Ledger(ledger.folder)), first)
     with pytest.raises(TypeError):
         ex.coefficients(labelled, ex.PATHS[:1], Ledger(ledger.folder), recompute=True)
@@ -106,20 +109,19 @@ def test_learned_coefficients_are_learned_once(labelled, ledger, few_steps, monk
 
 def test_coefficients_of_a_tower_that_is_not_shipped_are_read_and_never_learned(labelled, ledger, few_steps, monkeypatch):
     shown = ex.coefficients(labelled, ex.HEATS[:1], ledger)
-    tower = SimpleNamespace(state_dict=lambda: labelled.base)
-    monkeypatch.setattr(learning, "empty_tower", lambda model, device: tower)
-    bare = SimpleNamespace(**vars(labelled) | {"base": {}})
+    bare = replace(labelled, base={})
     pd.testing.assert_frame_equal(ex.coefficients(bare, ex.HEATS[:1], Ledger(ledger.folder), recompute=True), shown)
     with pytest.raises(CheckpointError, match="ledger lacks .* not all shipped"):
         ex.coefficients(bare, ex.HEATS[1:2], Ledger(ledger.folder))
 
 
-def test_looking_at_the_path_changes_nothing(tiny_suite):
-    path, options = {}, {"suite": tiny_suite, "steps": 25, "batch": 4}
-    watched, plain = (merge("adamerging", tiny_suite.base, tiny_suite.experts, **options, **more)
-                      for more in ({"path": path}, {}))
-    assert all(torch.equal(watched[name], plain[name]) for name in plain)
-    assert {*path} == {*tiny_suite.base} and {steps.shape for steps in path.values()} == {(3, 2)}      # steps 0, 10, 20
+def test_the_path_ends_at_what_is_merged(tiny_suite):
+    where, options = (tiny_suite.base, tiny_suite.experts), {"suite": tiny_suite, "steps": 20, "batch": 4}
+    merged, each = merge("adamerging", *where, **options), first_pass("adamerging", *where, **options)["each"]
+    for name, theta_0, taus in stream(*where, list(tiny_suite.base)):
+        path = each[name]["path"]
+        assert path.shape == (3, 2) and torch.equal(path[0], torch.full((2,), 0.3))      # steps 0, 10, 20
+        torch.testing.assert_close(merged[name], theta_0 + torch.tensordot(path[2], taus, dims=1))
 
 
 # --- entropy and loss
@@ -146,12 +148,13 @@ def test_groups_by_entropy_are_those_of_the_pictures(labelled, groups):
     assert {*groups[0].index.get_level_values("task")} == {*labelled.tasks, learning.ALL}
     for task, table in expected.items():
         edges = np.minimum(np.floor(10 * table["entropy"]) / 10, 1.0).round(1)
-        reference = table.groupby(edges)[["loss", "accuracy"]].mean().assign(count=table.groupby(edges).size())
+        reference = table.groupby(edges)[["loss", "accuracy"]].mean() * (1, 100)
+        reference["count"] = table.groupby(edges).size()
         ours = groups[0].loc[task].sort_index()
         assert ours.index.tolist() == reference.index.tolist() and len(ours) > 2
         assert ours["count"].tolist() == reference["count"].tolist()
         columns = ["loss", "accuracy"]
-        np.testing.assert_allclose(ours[columns], reference[columns], atol=2e-5)     # five digits, and fp32
+        np.testing.assert_allclose(ours[columns], reference[columns], atol=2e-3)     # five digits of fractions, and fp32
 
 
 def test_no_picture_is_counted_twice_or_lost_and_no_group_is_empty(groups):
@@ -175,7 +178,7 @@ def test_the_correlation_of_entropy_and_loss_is_that_of_single_pictures(labelled
 
 
 def test_entropy_and_loss_are_measured_once(labelled, groups, ledger, monkeypatch):
-    monkeypatch.setattr(learning, "logits", None)
+    monkeypatch.setattr(learning, "merge", None)
     table, rho = ex.entropy_and_loss(labelled, 0.4, Ledger(ledger.folder))
     pd.testing.assert_frame_equal(table, groups[0])
     pd.testing.assert_series_equal(rho, groups[1])

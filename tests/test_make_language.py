@@ -13,6 +13,7 @@ from mergelib.experiments import off_format, text_verdict
 from mergelib.networks import t5 as texts
 from mergelib.networks.training import Recipe
 from mergelib.suites.store import read_manifest, write_manifest
+from mergelib.suites.text import TEXT_MODELS, OurT5
 from mergelib.tasks import language as tasks
 from mergelib.tasks.language import TEXT_EIGHT
 from mergelib.zoo import __main__ as command
@@ -33,7 +34,7 @@ RECIPE = Recipe(steps=3, batch=8, lr=2e-3, weight_decay=0.01)
 @pytest.fixture
 def small(monkeypatch, tmp_path, one_process):
     """A tiny T5, short recipes and small splits."""
-    monkeypatch.setitem(texts.TEXT_MODELS, "tiny", dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1,
+    monkeypatch.setitem(TEXT_MODELS, "tiny", dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1,
                                                         num_heads=2))
     monkeypatch.setattr(language, "PRETRAIN_TEXT", RECIPE)
     monkeypatch.setattr(language, "FINETUNE_TEXT", replace(RECIPE, steps=2))
@@ -74,7 +75,7 @@ def test_adapters_are_what_peft_reads(small):
     from peft import PeftModel
     make_language("tiny", small / "zoo", small / "work")
     suite = load_suite("text-8", "tiny", folder=small / "zoo")
-    network = texts.build_t5("tiny").eval()
+    network = OurT5("tiny").network().eval()
     network.load_state_dict(suite.base, strict=False)
     theirs = PeftModel.from_pretrained(network, small / "zoo" / "inference-s0").merge_and_unload().state_dict()
     ours = suite.experts["inference"]
@@ -140,14 +141,14 @@ def test_pre_training_learns(small):
     recipe = replace(RECIPE, steps=50, batch=24)       # one part and a half
     network = pretrain_text("tiny", recipe, small / "work")
     pairs = [("kind : rabbit", "animal"), ("kind : car", "vehicle"), ("opposite : big", "small")]
-    asked, wanted = (texts.encode("tiny", side) for side in zip(*pairs))
+    asked, wanted = (texts.encode(OurT5("tiny"), side) for side in zip(*pairs))
     with torch.no_grad():
-        before, after = (language.text_loss(t5, asked, wanted).item() for t5 in (texts.build_t5("tiny"), network))
+        before, after = (language.text_loss(t5, asked, wanted).item() for t5 in (OurT5("tiny").network(), network))
     assert after < before - 0.5
 
 
 def test_queries_learn_slowly_and_words_fast():
-    names = [name for name, _ in texts.build_t5("text-small").named_parameters()]
+    names = [name for name, _ in OurT5("text-small").network().named_parameters()]
     factors = {name: rate_factor(name) for name in names}
     assert {name.split(".")[-2] for name in names if factors[name] < 1} == {"q"}
     assert [name for name in names if factors[name] > 1] == ["shared.weight"]

@@ -7,7 +7,7 @@ import torch
 
 from mergelib.experiments import measuring, regime_table, regime_verdict
 from mergelib.measure.ledger import Ledger
-from mergelib.suites.suite import Suite
+from mergelib.suites.sketch import SketchSuite
 from mergelib.tasks import EIGHT
 
 
@@ -58,7 +58,7 @@ def test_the_table_is_measured_with_the_lambda_that_is_best_on_validation_pictur
     monkeypatch.setattr(measuring, "evaluate", evaluate)
     tasks, base = EIGHT[:4], torch.full((4,), 8.0)
     experts = {task: {"w": base + step} for task, step in zip(tasks, torch.eye(4))}
-    suite = Suite("tiny", "none", 0, {"w": base}, experts, {}, "0123abcd")
+    suite = SketchSuite("tiny", "none", 0, {"w": base}, experts, {}, "0123abcd")
 
     table = regime_table(suite, ledger=Ledger(tmp_path))
     assert list(table.index) == [*tasks, "mean"]

@@ -15,7 +15,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from mergelib import CheckpointError
 from mergelib.measure.ledger import KEY, Ledger
-from mergelib.reproduce import notebooks as run
+from mergelib.reproduce import __main__ as run
+from mergelib.reproduce import aside, golden
+from mergelib.reproduce import notebooks as executing
 
 
 def write_notebook(file, last="print(number + 1)"):
@@ -31,7 +33,8 @@ def write_notebook(file, last="print(number + 1)"):
 def notebooks(monkeypatch, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(run, "NOTEBOOKS", folder)
+    for module in (run, executing):
+        monkeypatch.setattr(module, "NOTEBOOKS", folder)
     return folder
 
 
@@ -40,7 +43,7 @@ def notebooks(monkeypatch, tmp_path):
 def test_an_executed_notebook_is_clean_and_the_same_every_time(notebooks, tmp_path):
     source = write_notebook(notebooks / "01-tiny.ipynb")
     before, target = source.read_bytes(), tmp_path / "out" / source.name
-    run.execute(source, target.parent, {"number": "41"})
+    executing.execute(source, target.parent, {"number": "41"})
     first = target.read_bytes()
     notebook = nbformat.read(target, as_version=4)
     assert [cell.source for cell in notebook.cells] == ["# A title", "number = 1", "print(number + 1)"]
@@ -49,7 +52,7 @@ def test_an_executed_notebook_is_clean_and_the_same_every_time(notebooks, tmp_pa
     assert [dict(cell.metadata) for cell in notebook.cells] == [{}, {"tags": ["parameters"]}, {}]
     assert source.read_bytes() == before and list(notebooks.iterdir()) == [source]
 
-    run.execute(target, target.parent, {"number": "41"})        # in place, as `make figures` does
+    executing.execute(target, target.parent, {"number": "41"})        # in place, as `make figures` does
     assert target.read_bytes() == first and list(target.parent.iterdir()) == [target]
 
 
@@ -58,7 +61,7 @@ def test_cells_with_a_tag_can_be_left_out(notebooks, tmp_path):
     notebook = nbformat.read(source, as_version=4)
     notebook.cells.insert(2, new_code_cell("raise RuntimeError", metadata={"tags": ["other", "embedded"]}))
     nbformat.write(notebook, source)
-    run.execute(source, tmp_path, {"number": "1"}, without="embedded")
+    executing.execute(source, tmp_path, {"number": "1"}, without="embedded")
     assert [cell.source for cell in nbformat.read(tmp_path / source.name, as_version=4).cells[2:]] == ["print(number + 1)"]
 
 
@@ -72,20 +75,20 @@ def test_a_failing_notebook_leaves_the_old_one(notebooks):
     source = write_notebook(notebooks / "01-tiny.ipynb", last="raise RuntimeError('no such number')")
     before = source.read_bytes()
     with pytest.raises(PapermillExecutionError, match="no such number"):
-        run.execute(source, notebooks, {})
+        executing.execute(source, notebooks, {})
     assert source.read_bytes() == before and list(notebooks.iterdir()) == [source]
 
 
 def test_a_parameter_that_the_notebook_lacks_is_refused(notebooks):
     source = write_notebook(notebooks / "01-tiny.ipynb")
     with pytest.raises(ValueError, match="01-tiny.ipynb has no parameter nubmer; it has number"):
-        run.execute(source, notebooks, {"nubmer": "2"})
+        executing.execute(source, notebooks, {"nubmer": "2"})
 
 
 @pytest.mark.parametrize("text, value", [("True", True), ("False", False), ("-3", -3), ("0.07", 0.07), ("1e-3", 0.001),
                                          ("None", None), ("ViT-B-32", "ViT-B-32"), ("05-", "05-"), ("sketch 8", "sketch 8")])
 def test_command_line_values_become_what_they_look_like(text, value):
-    assert run._literal(text) == value and type(run._literal(text)) is type(value)
+    assert executing._literal(text) == value and type(executing._literal(text)) is type(value)
 
 
 def test_cleaning_drops_what_changes_from_run_to_run_and_keeps_the_results():
@@ -96,7 +99,7 @@ def test_cleaning_drops_what_changes_from_run_to_run_and_keeps_the_results():
     cells = [new_code_cell("seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 0.1}}),
              new_code_cell("seed = 7", metadata={"tags": ["injected-parameters"]}),
              new_code_cell("work()", outputs=bars + results, metadata={"execution": times, "tags": []})]
-    notebook = run.clean(new_notebook(cells=cells, metadata={"papermill": {"end_time": "2025-01-01"}, "widgets": {}}))
+    notebook = executing.clean(new_notebook(cells=cells, metadata={"papermill": {"end_time": "2025-01-01"}, "widgets": {}}))
     assert [cell.source for cell in notebook.cells] == ["seed = 0", "work()"]
     assert notebook.cells[1].outputs == results
     assert "2025" not in nbformat.writes(notebook) and "papermill" not in nbformat.writes(notebook)
@@ -115,16 +118,20 @@ def command(notebooks, monkeypatch, tmp_path):
             if notebook.stem == command.fails:
                 raise KeyboardInterrupt
             Ledger(run.RESULTS).record(notebook.stem, [ROW | {"task": notebook.stem}])
+            return 1.0
         done = []
-        monkeypatch.setattr(run, "execute", execute)
+        for module in (run, executing):
+            monkeypatch.setattr(module, "execute", execute)
+        monkeypatch.setattr(run, "cores", lambda: 1)
         monkeypatch.setattr(sys, "argv", ["run", *arguments])
         run.main()
         return done
     for name in ("02-b", "00-a", "05-c"):
         write_notebook(notebooks / f"{name}.ipynb")
     write_notebook(notebooks / ".1234-02-b.ipynb")           # left behind by a run that was killed
-    monkeypatch.setattr(run, "RESULTS", tmp_path / "data" / "results")
-    monkeypatch.setattr(run, "BEFORE", tmp_path / "build" / "results-before")
+    for module in (run, aside):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "data" / "results")
+        monkeypatch.setattr(module, "BEFORE", tmp_path / "build" / "results-before")
     monkeypatch.setenv("MERGELIB_FIGURES", str(tmp_path / "figures"))
     command.fails = None
     return command
@@ -172,7 +179,7 @@ def test_reproducing_starts_from_an_empty_ledger(command, old_results):
 def test_numbers_of_models_that_are_not_shipped_cannot_be_measured_again_and_are_kept(command, old_results, monkeypatch):
     Ledger(run.RESULTS).record("tables", [ROW | {"model": "large"}, ROW | {"task": "digits"}, ROW | {"method": "pcgrad"}])
     experts = {"mtl-s0": {}, "pcgrad-s0": {"shipped": False}}
-    monkeypatch.setattr(run, "read_manifest", lambda folder: {"shipped": folder.name != "large", "experts": experts})
+    monkeypatch.setattr(aside, "read_manifest", lambda folder: {"shipped": folder.name != "large", "experts": experts})
     command("reproduce")
     assert names(run.RESULTS) == [*NEW, "tables.csv"]
     kept = pd.read_csv(run.RESULTS / "tables.csv", keep_default_na=False)
@@ -180,7 +187,7 @@ def test_numbers_of_models_that_are_not_shipped_cannot_be_measured_again_and_are
 
 
 LONG = [ROW | {"seed": "1"}, ROW | {"suite": "sketch-20"}, ROW | {"method": "adamerging", "tasks": "a+b"},
-        ROW | {"method": "concrete-ta", "seconds": run.SLOW + 1}]
+        ROW | {"method": "concrete-ta", "seconds": aside.SLOW + 1}]
 
 
 def test_what_takes_a_day_is_measured_again_only_if_asked_for(command, old_results):
@@ -198,10 +205,10 @@ def test_the_time_left_is_that_of_what_is_still_to_be_measured(command, monkeypa
         bar.total = total
         return nullcontext(bar)
     bar = SimpleNamespace(n=0, update=lambda more: setattr(bar, "n", bar.n + more))
-    monkeypatch.setattr(run, "tqdm", show)
+    monkeypatch.setattr(aside, "tqdm", show)
     Ledger(run.BEFORE).record("old", [ROW | {"task": str(i), "seconds": 24.0 * i} for i in range(4)])
     Ledger(run.RESULTS).record("new", [ROW | {"task": "0"}, ROW | {"task": "not there before", "seconds": 999.0}])
-    with run.time_left(every=0.02):
+    with aside.time_left(every=0.02):
         time.sleep(0.2)
         assert bar.total == pytest.approx(6.6) and bar.n == 0            # 0.2 a row and its share of a merge
         Ledger(run.RESULTS).record("new", [ROW | {"task": "2", "seconds": 48.0}])
@@ -271,13 +278,13 @@ def test_a_notebook_that_does_not_run_at_the_papers_scale_is_named(command, at_s
 def test_before_merging_a_cpu_is_announced_and_what_is_off_stops_the_run(monkeypatch, capsys, device, cause):
     report = pd.DataFrame([{"checkpoint": "expert", "task": "SVHN", "measured": 90.0, "golden": 97.3, "difference": -7.3,
                             "cause": cause}])
-    monkeypatch.setattr(run, "golden_report", lambda suite: report)
-    monkeypatch.setattr(run, "seconds_per_model", lambda suite: 7200.0)
-    monkeypatch.setattr(run, "models_measured", lambda: 100)
-    suite = SimpleNamespace(heads={"SVHN": SimpleNamespace(device=SimpleNamespace(type=device))}, tasks=(),
+    monkeypatch.setattr(golden, "golden_report", lambda suite: report)
+    monkeypatch.setattr(golden, "seconds_per_model", lambda suite: 7200.0)
+    monkeypatch.setattr(golden, "models_measured", lambda: 100)
+    suite = SimpleNamespace(device=SimpleNamespace(type=device), tasks=(),
                             subset=lambda tasks: tasks)
     with pytest.raises(CheckpointError, match="expert SVHN: 90.0 %.* a wrong split") if cause else nullcontext():
-        run.before_merging(suite)
+        golden.before_merging(suite)
     said = capsys.readouterr().out
     assert ("One model takes about 2.0 hours" in said and "200 hours or more" in said) == (device == "cpu")
     assert "SVHN" in said
@@ -288,6 +295,6 @@ def test_the_models_to_measure_are_counted_in_the_embedded_ledger(ledger):
     ledger.record("chosen", [row | {"task": str(task), "method": method} for method in ("a", "b") for task in range(8)])
     for other in ({"seed": "1"}, {"suite": "sketch-20"}, {"metric": "loss"}, {"condition": "contrast 3 cifar"}):
         ledger.record("other", [row | other | {"task": str(task)} for task in range(8)])
-    assert run.models_measured(ledger) == 2
+    assert golden.models_measured(ledger) == 2
     ledger.record("other", [row | {"condition": "contrast 5 cifar", "task": str(task)} for task in range(8)])
-    assert run.models_measured(ledger) == 3
+    assert golden.models_measured(ledger) == 3

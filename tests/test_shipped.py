@@ -9,9 +9,9 @@ from mergelib import load_suite
 from mergelib.experiments import spot_check
 from mergelib.measure.ledger import Ledger
 from mergelib.networks.clip import TOWERS, build_head
-from mergelib.networks.t5 import TEXT_MODELS
-from mergelib.suites.store import read_manifest
-from mergelib.suites.suite import SUITES, load_clip, zoo_folder
+from mergelib.suites.sketch import SUITES, load_clip
+from mergelib.suites.store import read_manifest, zoo_folder
+from mergelib.suites.text import TEXT_MODELS
 from mergelib.tasks import EIGHT, TASKS, load_task
 from mergelib.zoo.language import LORA, plan_language, pretrain_text_recipe
 from mergelib.zoo.make import plan

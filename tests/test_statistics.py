@@ -5,8 +5,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mergelib import merge
-from mergelib.adapt.gradients import absolute_gradient, fisher_information, loss_gradient, trainable_tower
-from mergelib.adapt.statistics import fisher, regmean
+from mergelib.adapt.fisher import fisher
+from mergelib.adapt.gradients import absolute_gradient, fisher_information, loss_gradient, tower_with
+from mergelib.adapt.regmean import regmean
 from mergelib.networks.clip import image_features, normalise_pixels
 
 TASK = "digits"
@@ -20,15 +21,14 @@ def scores(tower, suite, count):
 
 def test_a_gradient_in_parts_is_that_of_all_pictures(tiny_suite, monkeypatch):
     whole = loss_gradient(tiny_suite.base, tiny_suite, TASK, "train", 10)
-    monkeypatch.setattr("mergelib.adapt.gradients.PAPER_TOWERS", ("tiny",))
-    monkeypatch.setattr("mergelib.adapt.gradients.TOGETHER", 4)         # 4, 4 and 2 of them
+    monkeypatch.setattr(type(tiny_suite), "gradient_batch", 4)         # 4, 4 and 2 of them
     parts = loss_gradient(tiny_suite.base, tiny_suite, TASK, "train", 10)
     for name in whole:
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)      # sums in another order, fp32
 
 
 def test_the_absolute_gradient_is_the_mean_over_pictures_of_each_one_s(tiny_suite):
-    tower = trainable_tower(tiny_suite.base, tiny_suite, TASK)
+    tower = tower_with(tiny_suite.base, tiny_suite)
     labels = torch.as_tensor(tiny_suite.pictures(TASK, "train", 4)[1])
     slow = torch.zeros_like(tower.proj)
     for i in range(4):          # the loss of picture i, from a batch of all four
@@ -41,7 +41,7 @@ def test_the_absolute_gradient_is_the_mean_over_pictures_of_each_one_s(tiny_suit
 
 
 def test_the_fisher_information_is_the_mean_of_the_squares_over_classes_and_pictures(tiny_suite):
-    tower = trainable_tower(tiny_suite.base, tiny_suite, TASK)
+    tower = tower_with(tiny_suite.base, tiny_suite)
     slow = {name: torch.zeros_like(weight) for name, weight in tower.named_parameters()}
     for i in range(3):
         for y in range(5):
@@ -141,12 +141,12 @@ def test_regmean_of_one_expert_is_that_expert(tiny_suite):
 
 
 def test_the_inputs_are_the_expert_s_own(tiny_suite):
-    from mergelib.adapt.statistics import regmean_pass
+    from mergelib.adapt.regmean import regmean_pass
     from mergelib.merging.work import stream
     found = regmean_pass(lambda: stream(tiny_suite.base, tiny_suite.experts, list(tiny_suite.base)), tiny_suite.base,
                          tiny_suite.tasks, tiny_suite, examples=8)["each"]
     for i, (task, expert) in enumerate(tiny_suite.experts.items()):
-        tower, seen = trainable_tower(expert, tiny_suite, task), []
+        tower, seen = tower_with(expert, tiny_suite), []
         tower.transformer.resblocks[0].mlp.c_proj.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
         tower(normalise_pixels(tiny_suite.pictures(task, "train", 8)[0]))
         x = seen[0].flatten(0, 1)

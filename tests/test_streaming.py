@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from test_merge import DATA_FREE, FAST, RUNS, identical, rounded
 
 from mergelib import CheckpointError, merge
+from mergelib.checkpoints.compatible import check_compatible
 from mergelib.checkpoints.lazy import LazyState
 from mergelib.checkpoints.shards import Folder, described, plan_shards, write_at
-from mergelib.checkpoints.states import check_compatible, open_state, read_state, write_state
+from mergelib.checkpoints.states import open_state, read_state, write_state
 from mergelib.merging import work
 
 ONE_MODEL = [(method, preset) for method, preset in RUNS if not DATA_FREE[method].per_task]

@@ -5,7 +5,7 @@ import torch
 from conftest import SHAPES
 
 from mergelib import merge
-from mergelib.adapt import statistics
+from mergelib.adapt.gradients import absolute_gradient
 from mergelib.methods.trust import omega, sensitivity, trust_region
 
 
@@ -39,7 +39,7 @@ def test_the_region_leaves_out_the_most_sensitive_of_the_whole_checkpoint(ratio,
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.5])
 def test_a_ratio_outside_zero_to_one_is_refused(base, experts, ratio):
-    with pytest.raises(ValueError, match=r"ratio is .*must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match="ratio is .*it can be a number at least 0 and at most 1"):
         merge("tatr-zero-shot", base, experts, ratio=ratio)
 
 
@@ -80,7 +80,7 @@ def test_tatr_is_not_the_base(tiny_suite):
 
 
 def test_tatr_s_region_is_that_of_the_pictures_absolute_gradients(tiny_suite):
-    gradients = [statistics.absolute_gradient(tiny_suite.base, tiny_suite, task, "train", 8) for task in tiny_suite.tasks]
+    gradients = [absolute_gradient(tiny_suite.base, tiny_suite, task, "train", 8) for task in tiny_suite.tasks]
     taus = [{name: expert[name] - tensor for name, tensor in tiny_suite.base.items()} for expert in tiny_suite.experts.values()]
     slow = torch.cat([(gradients[0][name] * taus[1][name].abs() + gradients[1][name] * taus[0][name].abs()).flatten()
                       for name in sorted(tiny_suite.base)])

@@ -6,7 +6,7 @@ from conftest import SHAPES
 
 from mergelib import METHODS, merge
 from mergelib.merging.work import stream
-from mergelib.methods.doge.delta import doge_vectors
+from mergelib.methods.doge.delta import Problem, doge_vectors
 from mergelib.methods.linear import eta_by_rule
 
 TAUS = torch.tensor([[4.0, -1.0, 1.0, 0.0], [2.0, 3.0, -1.0, -2.0], [-5.0, 1.0, 1.0, 1.0]])      # sums 1, 3, 1, -1
@@ -53,7 +53,7 @@ def test_doge_under_ties_is_ties_of_what_doge_made(base, experts, preset):
     switches = {"inner_product": settings["inner_product"], "solver": settings["solver"], "steps": 5}
     eta = eta_by_rule(lambda: stream(base, experts, list(SHAPES)), 0.3)
     keys = [name for name in SHAPES if not settings["keys"] or name.endswith(("in_proj_weight", "c_fc.weight"))]
-    made = {name: doge_vectors(taus, name=name, eta=eta, **switches) for name, _, taus in stream(base, experts, keys)}
+    made = {name: doge_vectors(taus, Problem(eta=eta, **switches), name=name) for name, _, taus in stream(base, experts, keys)}
     after = {task: {**base, **{name: base[name] + taus[i] for name, taus in made.items()}} for i, task in enumerate(experts)}
     ours = merge("doge-ties", base, experts, preset=preset, steps=5)
     theirs = merge("ties", base, after, combine="sum", lam=0.3, keys=settings["keys"])

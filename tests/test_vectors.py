@@ -12,11 +12,11 @@ from mergelib.experiments import measuring, solver
 from mergelib.experiments.vectors import by_depth
 from mergelib.measure.ledger import Ledger
 from mergelib.methods.doge.subspace import project_out, shared_subspace
-from mergelib.suites.suite import Suite
+from mergelib.suites.sketch import SketchSuite
 
 
 def suite_of(base, experts):
-    return Suite("tiny", "none", 0, base, experts, {}, "0123abcd")
+    return SketchSuite("tiny", "none", 0, base, experts, {}, "0123abcd")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_cosines_of_known_task_vectors():
     half = 0.5**0.5
     expected = [[1, 0, -1, half], [0, 1, 0, half], [-1, 0, 1, -half], [half, half, -half, 1]]
     table = ex.task_cosines(suite)
-    assert table.to_numpy().tolist() == [pytest.approx(row, abs=1e-6) for row in expected]      # fp32
+    assert table.to_numpy().tolist() == [pytest.approx(row, abs=1e-4) for row in expected]      # four digits are drawn
     assert list(table.index) == list(table.columns) == list(vectors)
 
 
@@ -56,7 +56,7 @@ def test_a_direction_that_all_tasks_share_lies_inside_the_shared_subspace():
     table = ex.subspace_shares(suite_of(base, experts))
     assert table[["task", "layer"]].values.tolist() == [["a", "0.mlp.c_fc"], ["b", "0.mlp.c_fc"]]
     assert table["share"].tolist() == pytest.approx([1, 1], abs=1e-5)                   # fp32
-    assert table["chance"].tolist() == [2 / 12, 2 / 12]                                 # a sixth of the rank
+    assert table["chance"].tolist() == [1 / 12, 1 / 12]                                 # the one direction that they have
 
 
 @pytest.mark.parametrize("lam", [0.3, 1.0])
@@ -104,8 +104,8 @@ def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(su
 
 
 def test_budgets_are_averaged_by_solver_and_steps():
-    rows = [("{\"steps\": 2}", "a+b", 0.5, 1.0), ("{\"steps\": 2}", "a+b", 0.7, 3.0),
-            ("{\"solver\": \"adam\", \"steps\": 2}", "a+b", 0.2, 9.0), ("{\"steps\": 2}", "a+b+c", 0.1, 5.0)]
+    rows = [("{\"steps\": 2}", "a+b", 50, 1.0), ("{\"steps\": 2}", "a+b", 70, 3.0),
+            ("{\"solver\": \"adam\", \"steps\": 2}", "a+b", 20, 9.0), ("{\"steps\": 2}", "a+b+c", 10, 5.0)]
     table = pd.DataFrame([{"metric": "accuracy", "options": options, "tasks": tasks, "value": value, "seconds": seconds}
                           for options, tasks, value, seconds in rows])
     found = ex.budget_averages(table).set_index(["size", "solver", "steps"])

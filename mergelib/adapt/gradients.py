@@ -3,15 +3,13 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..networks.clip import PAPER_TOWERS, build_tower, image_features, images_of
+from ..networks.clip import image_features
 from ..progress import progress
 
-TOGETHER = 50       # pictures that go through a tower of the papers at once, with all that its gradient needs
 
-
-def trainable_tower(state, suite, task):
-    """The suite's image tower with a state dict in it, ready for gradients, where the task's head lies."""
-    tower = build_tower(suite.model).to(suite.heads[task].device).eval()
+def tower_with(state, suite):
+    """The suite's image tower with a state dict in it, ready for gradients."""
+    tower = suite.network()
     tower.load_state_dict(state)
     return tower
 
@@ -23,10 +21,10 @@ def loss_gradient(state, suite, task, split="validation", count=None):
     used.
     """
     pixels, labels = suite.pictures(task, split, count)
-    tower, head = trainable_tower(state, suite, task), suite.heads[task]
-    labels, size = torch.as_tensor(labels, device=head.device), TOGETHER if suite.model in PAPER_TOWERS else len(pixels)
+    tower, head = tower_with(state, suite), suite.heads[task]
+    labels, size = torch.as_tensor(labels, device=head.device), suite.gradient_batch or len(pixels)
     for i in range(0, len(pixels), size):
-        images, truth = images_of(suite, task, pixels[i:i + size]), labels[i:i + size]
+        images, truth = suite.images(pixels[i:i + size]), labels[i:i + size]
         loss = cross_entropy(image_features(tower, images) @ head, truth)
         (loss * (len(truth) / len(pixels))).backward()
     return {name: weight.grad for name, weight in tower.named_parameters()}
@@ -38,10 +36,10 @@ def absolute_gradient(state, suite, task, split="train", count=128):
     Arguments as for `loss_gradient`. Not the absolute value of the mean: single pictures may pull in opposite directions.
     """
     pixels, labels = suite.pictures(task, split, count)
-    tower, head = trainable_tower(state, suite, task), suite.heads[task]
+    tower, head = tower_with(state, suite), suite.heads[task]
     labels, weights = torch.as_tensor(labels, device=head.device), dict(tower.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for picture, label in zip(images_of(suite, task, pixels).split(1), labels.split(1)):
+    for picture, label in zip(suite.images(pixels).split(1), labels.split(1)):
         loss = cross_entropy(image_features(tower, picture) @ head, label)
         for name, gradient in zip(total, torch.autograd.grad(loss, weights.values())):
             total[name] += gradient.abs() / len(pixels)
@@ -54,10 +52,10 @@ def fisher_information(state, suite, task, split="train", count=256):
     Exact over the classes and example by example; labels are not used. Arguments as for `loss_gradient`.
     """
     pixels, _ = suite.pictures(task, split, count)
-    tower, head = trainable_tower(state, suite, task), suite.heads[task]
+    tower, head = tower_with(state, suite), suite.heads[task]
     weights = dict(tower.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for picture in progress(images_of(suite, task, pixels).split(1), f"Fisher information of {task}", delay=2):
+    for picture in progress(suite.images(pixels).split(1), f"Fisher information of {task}", delay=2):
         log_p = (image_features(tower, picture) @ head).log_softmax(dim=1)[0]
         each_class = torch.diag(log_p.detach().exp().sqrt())       # row y gives sqrt(p_y) d log p_y
         for name, rows in zip(total, torch.autograd.grad(log_p, weights.values(), each_class, is_grads_batched=True)):

@@ -28,7 +28,8 @@ def choose(experiment, suite, grids, tasks=None, **how):
     """Methods' hyper-parameters on the validation pictures of the merged `tasks`, default all: DataFrame of all that was tried.
 
     `grids`: (method, preset, option, values, fixed options). Columns: method, preset, label, option, setting, fixed, accuracy
-    (mean over tasks, fraction), chosen (the best of its grid).
+    (percent,
+    mean over tasks), chosen (the best of its grid).
     """
     tried = pd.DataFrame([{"method": method, "preset": preset, "label": label(method, preset), "option": option,
                            "setting": value, "fixed": fixed}

@@ -13,22 +13,21 @@ CURVES = ("Pre-trained", "Individual", "Task Arithmetic", "DOGE TA (code)", "DOG
 LEARNED = (("adamerging", "paper"), ("doge-am", "exact"))
 
 
-def conditions(severities=(WORST,), definitions=DEFINITIONS):
-    """The clean pictures and every corruption at some severities, by one or both definitions."""
-    return ("clean", *(condition(name, severity, definition)
-                       for definition in definitions for name in CORRUPTIONS for severity in severities))
+def conditions(suite, severities=(WORST,), definitions=DEFINITIONS):
+    """The clean pictures and every corruption at some severities, by one or both definitions, as far as the suite has them."""
+    every = (condition(name, severity, definition)
+             for definition in definitions for name in CORRUPTIONS for severity in severities)
+    return ("clean", *filter(suite.has_condition, every))
 
 
 def robustness(suite, **how):
     """Methods that do not look at test pictures, four tasks merged, under every corruption at its worst: rows of `measure`.
 
-    Hyper-parameters are chosen on clean validation pictures. The methods of `CURVES` are measured at all severities; a suite of
-    the papers has one severity and definition.
+    Hyper-parameters are chosen on clean validation pictures. The methods of `CURVES` are measured at all severities.
     """
-    four, one = suite.named(*FOUR), conditions(definitions=("cifar",))
+    four = suite.named(*FOUR)
     tried = choose("selection", suite, [(*grid, {}) for grid in GRIDS if grid[0] != "norm-lambda"], four, **how)
-    every = {"tasks": four, "conditions": one if suite.family else conditions(SEVERITIES)}
-    worst = {"tasks": four, "conditions": one if suite.family else conditions()}
+    every, worst = ({"tasks": four, "conditions": conditions(suite, which)} for which in (SEVERITIES, (WORST,)))
     curves = tried["label"].isin(CURVES)
     jobs = [Job("pretrained", **every), Job("individual", **every), *chosen_jobs(tried[curves], **every),
             Job("weight-average", **worst), Job("fisher", **worst), *chosen_jobs(tried[~curves], **worst)]
@@ -40,8 +39,8 @@ def adapted(suite, **how):
 
     They learn under each condition anew.
     """
-    jobs = [Job(method, preset, {}, suite.named(*FOUR), conditions=(name,)) for name in conditions(definitions=("cifar",))
-            for method, preset in LEARNED]
+    jobs = [Job(method, preset, {}, suite.named(*FOUR), conditions=(name,))
+            for name in conditions(suite, definitions=("cifar",)) for method, preset in LEARNED]
     return measure("robustness", suite, jobs, **how)
 
 

@@ -4,15 +4,13 @@ import time
 
 import pandas as pd
 
-from ..measure.ledger import Ledger
-from ..measure.scoring import logits
 from ..merging.loop import merge
 from ..methods import METHODS
 from ..paths import ROOT
-from .measuring import ROWS, Job, label, ledger_rows
+from .measuring import ROWS, Job, from_ledger, label, ledger_rows, valued
 
 SHORT = {"surgery": {"steps": 0}, "wemoe": {"steps": 0}}      # what a picture costs does not depend on how long was learned
-REPEATS = 5
+REPEATS, PICTURES = 5, 200
 
 
 def merging_costs():
@@ -34,34 +32,30 @@ def models_kept(suite, method):
     return spec.stores(suite.base, count, **spec.settings()) if spec.stores else 1
 
 
-def inference_ratios(suite, methods=("emr", "surgery", "twin", "wemoe"), pictures=200, ledger=None, recompute=False):
+def inference_ratios(suite, methods=("emr", "surgery", "twin", "wemoe"), ledger=None, recompute=False):
     """Time for some pictures of one task over a plain model's, in the same run: a Series by label.
 
     Each model is built once and timed `REPEATS` times in turn with the plain one; the smallest times count. What was measured
     is in the ledger (metric "inference ratio").
     """
-    ledger, task = Ledger() if ledger is None else ledger, suite.tasks[0]
-    ratios = {}
-    for method in methods:
-        job = Job(method, next(iter(METHODS[method].presets)), on=(task,))
-        key = next(ledger_rows(suite, job)) | {"metric": "inference ratio"}
-        row = None if recompute else ledger.find(key)
-        if row is None:
-            ratio = round(_ratio(suite, method, task, pictures), 3)
-            row = {**key, "value": ratio, "count": pictures, "seconds": 0, "hits": ""}
-            ledger.record("inference", [row])
-        ratios[label(method, key["preset"])] = row["value"]
-    return pd.Series(ratios, name="inference ratio")
+    found = from_ledger("inference", suite, methods, _ratio_keys, _ratio, ledger, recompute)
+    return pd.Series({label(row["method"], row["preset"]): row["value"] for (row,) in found}, name="inference ratio")
 
 
-def _ratio(suite, method, task, pictures):
-    """The smallest time of a method's model over the smallest of the base, the two taking turns."""
-    data = {"suite": suite} if METHODS[method].needs != "nothing" else {}
+def _ratio_keys(suite, method):
+    """The ledger key of one method's ratio."""
+    job = Job(method, next(iter(METHODS[method].presets)), on=suite.tasks[:1])
+    yield next(ledger_rows(suite, job)) | {"metric": "inference ratio"}
+
+
+def _ratio(suite, method):
+    """The smallest time of a method's model over the smallest of the base, the two taking turns: a ledger row."""
+    data = {"suite": suite} if METHODS[method].data else {}
     models = (suite.base, merge(method, suite.base, suite.experts, **data, **SHORT.get(method, {})))
-    pixels, times = suite.pictures(task, "test", pictures)[0], ([], [])
+    pixels, times = suite.pictures(suite.tasks[0], "test", PICTURES)[0], ([], [])
     for _ in range(REPEATS):
         for model, found in zip(models, times):
             start = time.perf_counter()
-            logits(model, suite, task, pixels)
+            suite.logits(model, suite.tasks[0], pixels)
             found.append(time.perf_counter() - start)
-    return min(times[1]) / min(times[0])
+    return [valued(row, min(times[1]) / min(times[0]), PICTURES, digits=3) for row in _ratio_keys(suite, method)]

@@ -7,7 +7,6 @@ import pandas as pd
 from scipy import stats
 
 from ..measure.scoring import unpack_hits
-from ..papers.tables import printed_name
 from .measuring import SCORES
 
 
@@ -43,7 +42,7 @@ def paired_gaps(table, pairs, published=None, draws=2000, seed=0):
 
     `table`: rows of `measure`, of one or more fine-tuning seeds; `pairs`: (method, over) labels. Each draw resamples every
     task's pictures, the same ones for both methods and all seeds; low and high are the 2.5 and 97.5 % quantiles. Lowest and
-    highest are the gaps of single seeds. With `published` (averages by the papers' names) there is also the gap they print.
+    highest are the gaps of single seeds. With `published` (label -> printed average, a function) there is also the gap printed.
     Raises ValueError unless both methods were measured once on the same tasks and seeds.
     """
     hits = _hits(table)
@@ -57,7 +56,7 @@ def paired_gaps(table, pairs, published=None, draws=2000, seed=0):
         drawn = sum(d[rng.integers(len(d), size=(draws, len(d)))].mean(axis=1) for d in pictures.values()) / len(pictures)
         low, high = 100 * np.quantile(drawn, (0.025, 0.975))
         printed = {} if published is None else {
-            "published": published.get(printed_name(method), np.nan) - published.get(printed_name(over), np.nan)}
+            "published": published(method) - published(over)}
         rows.append({"method": method, "over": over, "gap": np.mean(seeds), "low": low, "high": high, "lowest": min(seeds),
                      "highest": max(seeds), **printed})
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ from ..methods.doge.subspace import as_matrices, leading_left
 from ..methods.linear import ENCODER_MATRICES
 from .gaps import averages_by
 from .measuring import Job, measure
+from .vectors import DIGITS
 
 RANK_RATIOS = (0.02, 0.05, 0.1, 1 / 6, 0.2, 0.3, 0.5, 0.7, 0.9)
 DIRECTIONS = ("orthogonal", "along")
@@ -42,7 +43,7 @@ def direction_table(rows, reading, ratio=1 / 6):
     here = options.map(lambda given: given.get("rank_ratio", ratio) == ratio)
     rows = rows.assign(direction=options.map(lambda given: given["direction"]))
     kept = rows[here & (rows["preset"] == reading) & (rows["metric"] == "accuracy")]
-    return 100 * kept.pivot_table(index="task", columns="direction", values="value", sort=False)
+    return kept.pivot_table(index="task", columns="direction", values="value", sort=False)
 
 
 def explained(suite, ratios=RANK_RATIOS):
@@ -59,4 +60,4 @@ def explained(suite, ratios=RANK_RATIOS):
             values = torch.linalg.svdvals(matrix.double())
             rows += [{"of": name, "ratio": ratio, "share": (values[:int(count * ratio)].sum() / values.sum()).item()}
                      for ratio in ratios]
-    return pd.DataFrame(rows).pivot_table(index="ratio", columns="of", values="share")
+    return pd.DataFrame(rows).pivot_table(index="ratio", columns="of", values="share").round(DIGITS)

@@ -3,9 +3,6 @@
 import pandas as pd
 
 from ..checkpoints.states import flatten_state
-from ..networks.clip import PAPER_TOWERS
-from ..suites.store import read_manifest
-from ..suites.suite import zoo_folder
 from ..tasks.language import GRADED, TEXT_EIGHT
 from ..tasks.language.tasks import ANSWERS
 from .choosing import best_of
@@ -33,10 +30,8 @@ def regime_table(suite, **how):
 
 
 def regime_of(suite):
-    """The `regime_table` that was noted when an embedded tower was trained; a tower of the papers is measured."""
-    if suite.model in PAPER_TOWERS:
-        return regime_table(suite)
-    return pd.DataFrame(read_manifest(zoo_folder(suite.model))["regime"]).T
+    """The `regime_table` that was noted when a network was trained; of one of which nothing is noted it is measured."""
+    return regime_table(suite) if suite.regime is None else suite.regime
 
 
 def regime_verdict(table):

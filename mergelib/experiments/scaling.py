@@ -69,12 +69,12 @@ def by_task_count(table):
     wide as for one of them, since they share tasks.
     """
     table = table[table["metric"] == "accuracy"].assign(size=lambda t: t["tasks"].str.count(r"\+") + 1)
-    table["variance"] = table["value"] * (1 - table["value"]) / table["count"].astype(int)
+    table["variance"] = table["value"] * (100 - table["value"]) / table["count"].astype(int)
     subset = table.groupby(["label", "size", "tasks"], sort=False).agg(
         accuracy=("value", "mean"), variance=("variance", lambda v: v.sum() / len(v) ** 2)).reset_index()
     rows = []
     for (name, size), part in subset.groupby(["label", "size"], sort=False):
         n = len(part)
         half = 1.96 * (part["variance"] ** 0.5).mean() if n < 3 else stats.t.ppf(0.975, n - 1) * part["accuracy"].sem()
-        rows.append({"label": name, "size": size, "subsets": n, "accuracy": 100 * part["accuracy"].mean(), "half": 100 * half})
+        rows.append({"label": name, "size": size, "subsets": n, "accuracy": part["accuracy"].mean(), "half": half})
     return pd.DataFrame(rows)

@@ -2,21 +2,28 @@
 
 import json
 import re
-import time
-from itertools import product
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import torch
 
 from ..adapt.gradients import loss_gradient
-from ..measure.ledger import Ledger, canonical
+from ..measure.ledger import canonical
 from ..merging.work import stream
+from ..methods import ENCODER_MATRICES
+from ..methods.doge.delta import Problem
 from ..methods.doge.solvers import Block, descend, exact
 from ..methods.doge.subspace import project_out, shared_subspace
-from ..methods.linear import ENCODER_MATRICES, coefficients_of, norm_coefficients
-from .measuring import Job, ledger_rows, measure
+from ..methods.linear import norm_coefficients
+from ..methods.tensors import norms_of
+from .measuring import Job, from_ledger, ledger_rows, measure, valued, with_options
 
-CG_STEPS = (1, 2, 3, 5, 7, 10, 14, 20, 32)
+LOSSES_OF = r"c_fc\.weight"         # the matrices on which the solvers are watched
+STEPS = {"Adam": (1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200, 280, 399),
+         "conjugate gradients": (1, 2, 3, 5, 7, 10, 14, 20, 32)}
+LAM_MAX = 1.0                       # of matrices that are taken apart
+APART = ((0.0, 32), (0.1, 32), (1.0, 32), (0.0, 1000))        # damping and steps with which they are solved
 TAYLOR_LAMBDAS = (0.05, 0.1, 0.2, 0.3)
 
 
@@ -42,7 +49,7 @@ def budget_averages(table):
     names = {"exact": "conjugate gradients", "adam": "Adam"}
     table = table.assign(solver=options.map(lambda o: names[o.get("solver", "exact")]), steps=options.map(lambda o: o["steps"]))
     means = table.groupby(["size", "solver", "steps"])[["value", "seconds"]].mean().reset_index()
-    return means.assign(accuracy=100 * means.pop("value"))
+    return means.rename(columns={"value": "accuracy"})
 
 
 def budget_table(table):
@@ -57,7 +64,7 @@ def damping_sweep(suite, eta, dampings=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), **
     table = measure("damping", suite, jobs, **how)
     table = table[table["metric"] == "accuracy"]
     damping = table["options"].map(lambda text: json.loads(text)["damping"]).rename("damping")
-    return 100 * table.groupby(damping)["value"].mean().rename("accuracy")
+    return table.groupby(damping)["value"].mean().rename("accuracy")
 
 
 def step_lengths(suite, **merged):
@@ -77,50 +84,87 @@ def step_lengths(suite, **merged):
                          for name, s in sums.items()}).T
 
 
-def solver_losses(suite, eta, pattern=r"c_fc\.weight", steps=400):
-    """Loss of DOGE's objective (row-wise) on some matrices after each solver step, relative to the start.
+def solver_losses(suite, eta, ledger=None, recompute=False):
+    """Loss of DOGE's objective (row-wise) on the MLPs' first matrices after some solver steps, relative to the start.
 
-    Columns: solver, tensor, step, loss. Computed afresh (seconds): conjugate gradients up to 32 steps, Adam up to `steps`.
-    Losses have three digits, so that machines that sum in another order draw the same figure.
+    Columns: solver, tensor, step, loss, from the ledger or computed (seconds); rounding errors of Adam's first steps move the
+    later ones, so machines differ by a percent.
     """
-    names = sorted(name for name in suite.base if re.search(pattern, name))
-    rows = []
-    for name, _, taus in stream(suite.base, suite.experts, names):
-        lam = norm_coefficients(taus.flatten(1).norm(dim=1), eta)
-        block = Block(taus, lam, shared_subspace(taus))
-        gap, losses = block.gap(True), []
-        descend([block], gap, steps=steps, record=losses)
-        rows += [{"solver": "Adam", "tensor": name, "step": i + 1, "loss": x / losses[0]} for i, x in enumerate(losses[1:])]
-        for count in CG_STEPS:
-            residual = block.dot(block.total(exact([block], gap, steps=count)[0]), True) - gap
-            rows.append({"solver": "conjugate gradients", "tensor": name, "step": count,
-                         "loss": (residual.square().sum() / gap.square().sum()).item()})
-    table = pd.DataFrame(rows)
-    return table.assign(loss=table["loss"].map(lambda loss: float(f"{loss:.3g}")))
+    names = sorted(name for name in suite.tensors if re.search(LOSSES_OF, name))
+    rows = from_ledger("solver-losses", suite, names, partial(_loss_keys, eta), partial(_losses, eta), ledger, recompute)
+    return pd.DataFrame([{**row["options"], "loss": row["value"]} for found in rows for row in map(with_options, found)])
 
 
-def taken_apart(suite, eta, pattern=ENCODER_MATRICES, ranks=("matrix", "numerical", "none"), dampings=(0.0, 0.1, 1.0),
-                lam_max=1.0):
+def _loss_keys(eta, suite, name):
+    """The ledger keys of one matrix's losses."""
+    row = next(ledger_rows(suite, Job("doge-ta", "exact"))) | {"task": "", "metric": "relative loss"}
+    for solver, steps in STEPS.items():
+        for step in steps:
+            yield {**row, "options": {"eta": eta, "solver": solver, "tensor": name, "step": step}}
+
+
+def _losses(eta, suite, name):
+    """The ledger rows of one matrix's losses."""
+    ((_, _, taus),) = stream(suite.base, suite.experts, [name])
+    block = Block(taus, norm_coefficients(norms_of(taus), eta), shared_subspace(taus))
+    gap, losses = block.gap(True), []
+    descend([block], gap, True, steps=max(STEPS["Adam"]) + 1, record=losses)
+    found = {("Adam", i): loss / losses[0] for i, loss in enumerate(losses)}
+    wide = Block(taus.double(), block.lam.double(), block.basis.double())
+    for step in STEPS["conjugate gradients"]:
+        residual = wide.dot(wide.total(exact([wide], wide.gap(True), True, steps=step)[0]), True) - wide.gap(True)
+        found["conjugate gradients", step] = (residual.square().sum() / gap.square().sum()).item()
+    return [valued(row, f"{found[row['options']['solver'], row['options']['step']]:.3g}", digits=20)
+            for row in _loss_keys(eta, suite, name)]
+
+
+def taken_apart(suite, eta, pattern=ENCODER_MATRICES, ranks=("matrix", "numerical", "none"), ledger=None, recompute=False):
     """What DOGE's smallest solution (row-wise, no mask) is on single matrices, for each meaning of rank and without a subspace.
 
-    DataFrame of name, lam (the largest coefficient without `lam_max`), rank, r, shared (directions in the subspace), inside
+    DataFrame of name, lam (the largest coefficient without `LAM_MAX`), rank, r, shared (directions in the subspace), inside
     (share of the task vectors' square in it), damping, steps (1000 in fp64 beside what a merge takes), length (of the merged
-    modification, in those of all task vectors together) and left (of the loss of Eq. 5).
+    modification, in those of all task vectors together) and left (of the loss of Eq. 5). From the ledger, or computed.
     """
-    rows, solvers = [], [(damping, 32, torch.float32) for damping in dampings] + [(0.0, 1000, torch.float64)]
-    for name, _, taus in stream(suite.base, suite.experts, [name for name in suite.base if re.search(pattern, name)]):
-        lam, highest = coefficients_of(taus, eta, lam_max=lam_max), coefficients_of(taus, eta).max().item()
-        sizes = {"matrix": min(taus.shape[1:]), "numerical": int(torch.linalg.matrix_rank(taus).max()), "none": 0}
-        for rank, (damping, steps, dtype) in product(ranks, solvers):
-            basis = shared_subspace(taus, rank=rank) if sizes[rank] else taus.new_zeros(taus.shape[1], 0)
-            block = Block(taus.to(dtype), lam.to(dtype), basis.to(dtype))
-            gap = block.gap(True)
-            total = block.total(exact([block], gap, steps, damping)[0])
-            left = (block.dot(total, True) - gap).square().sum() / gap.square().sum()
-            rows.append({"name": name, "lam": highest, "rank": rank, "r": sizes[rank], "shared": basis.shape[1],
-                         "inside": 1 - (project_out(taus, basis).norm() / taus.norm()).item() ** 2, "damping": damping,
-                         "steps": steps, "length": (total.norm() / taus.norm()).item(), "left": left.item()})
-    return pd.DataFrame(rows)
+    names = [name for name in suite.tensors if re.search(pattern, name)]
+    jobs = [(name, rank) for name in names for rank in ranks]
+    rows = from_ledger("taken-apart", suite, jobs, partial(_apart_keys, eta), partial(_apart, eta), ledger, recompute)
+    table = pd.DataFrame([{**row["options"], "metric": row["metric"], "value": row["value"]}
+                          for found in rows for row in map(with_options, found)])
+    wide = table.pivot_table(index=["name", "rank", "damping", "steps"], columns="metric", values="value", sort=False)
+    wide = wide.reset_index().rename_axis(columns=None).astype({"r": int, "shared": int})
+    return wide[["name", "lam", "rank", "r", "shared", "inside", "damping", "steps", "length", "left"]]
+
+
+def _apart_keys(eta, suite, job):
+    """The ledger keys of one matrix and meaning of rank."""
+    row = next(ledger_rows(suite, Job("doge-ta", "exact"))) | {"task": ""}
+    for damping, steps in APART:
+        options = {"eta": eta, "lam_max": LAM_MAX, "damping": damping, "steps": steps, **dict(zip(("name", "rank"), job))}
+        for metric in ("lam", "r", "shared", "inside", "length", "left"):
+            yield {**row, "metric": metric, "options": options}
+
+
+def _apart(eta, suite, job):
+    """The ledger rows of one matrix and meaning of rank."""
+    name, rank = job
+    ((_, _, taus),) = stream(suite.base, suite.experts, [name])
+    sizes = {"matrix": min(taus.shape[1:]), "numerical": int(torch.linalg.matrix_rank(taus).max()), "none": 0}
+    how = Problem(eta=eta, lam_max=LAM_MAX, solver="exact")
+    taus = taus.double()                            # what a merge in fp32 does not solve it solves in fp64, too
+    basis = shared_subspace(taus, rank=rank) if sizes[rank] else taus.new_zeros(taus.shape[1], 0)
+    block = Block(taus, how.coefficients(taus), basis)
+    gap = block.gap(True)
+    found = {"lam": replace(how, lam_max=None).coefficients(taus).max(), "r": sizes[rank], "shared": basis.shape[1],
+             "inside": 1 - (project_out(taus, basis).norm() / taus.norm()) ** 2}
+    for damping, steps in APART:
+        total = block.total(exact([block], gap, True, steps, damping)[0])
+        found["length", damping, steps] = total.norm() / taus.norm()
+        found["left", damping, steps] = (block.dot(total, True) - gap).square().sum() / gap.square().sum()
+
+    def value(metric, damping, steps, **_):
+        return found[metric] if metric in found else found[metric, damping, steps]
+
+    return [valued(row, value(row["metric"], **row["options"])) for row in _apart_keys(eta, suite, job)]
 
 
 def taylor_check(suite, ledger=None, recompute=False):
@@ -129,31 +173,33 @@ def taylor_check(suite, ledger=None, recompute=False):
     Returns columns task, lam, actual, first order (changes of the loss in nats) and proxy: minus the inner product of
     the task vector with lam sum_i tau_i, which Eq. 5 puts in the gradient's place (arbitrary unit).
     """
-    ledger = Ledger() if ledger is None else ledger
-    how = {"ledger": ledger, "recompute": recompute}
     where = {"split": "validation", "losses": True}
     jobs = [Job("task-arithmetic", "", {"lam": lam}, **where) for lam in TAYLOR_LAMBDAS]
-    table = measure("taylor", suite, [Job("pretrained", **where), *jobs], **how)
+    table = measure("taylor", suite, [Job("pretrained", **where), *jobs], ledger, recompute)
     loss = table[table["metric"] == "loss"].set_index(["options", "task"])["value"]
-    count = table.drop_duplicates("task").set_index("task")["count"]
+    counts = table.drop_duplicates("task").set_index("task")["count"]
+    jobs = [(task, int(counts[task])) for task in suite.tasks]
+    slopes = [row["value"] for (row,) in from_ledger("taylor", suite, jobs, _slope_keys, _slope, ledger, recompute)]
     taus = {task: {name: expert[name] - suite.base[name] for name in suite.base} for task, expert in suite.experts.items()}
     total = {name: sum(tau[name] for tau in taus.values()) for name in suite.base}
     rows = []
-    for task in suite.tasks:
-        slope = _slope(suite, task, total, count[task], ledger, recompute)
+    for task, slope in zip(suite.tasks, slopes):
         proxy = -float(sum((taus[task][name] * total[name]).sum() for name in total))
         rows += [{"task": task, "lam": lam, "actual": loss[canonical({"lam": lam}), task] - loss["{}", task],
                   "first order": lam * slope, "proxy": lam * proxy} for lam in TAYLOR_LAMBDAS]
     return pd.DataFrame(rows)
 
 
-def _slope(suite, task, direction, count, ledger, recompute):
-    """<grad L_task(theta_0), direction> on the `count` validation pictures, from the ledger or measured."""
-    key = next(ledger_rows(suite, Job("pretrained", on=(task,), split="validation"))) | {"metric": "loss slope"}
-    row = None if recompute else ledger.find(key)
-    if row is None:
-        start, gradient = time.perf_counter(), loss_gradient(suite.base, suite, task)
-        value = float(sum((gradient[name] * direction[name]).sum() for name in gradient))
-        row = {**key, "value": round(value, 6), "count": int(count), "seconds": round(time.perf_counter() - start, 2)}
-        ledger.record("taylor", [row])
-    return row["value"]
+def _slope_keys(suite, job):
+    """The ledger key of one task's slope."""
+    task, _ = job
+    yield next(ledger_rows(suite, Job("pretrained", on=(task,), split="validation"))) | {"metric": "loss slope"}
+
+
+def _slope(suite, job):
+    """<grad L_task(theta_0), sum_i tau_i> on the validation pictures: a ledger row; `job`: the task, their number."""
+    task, count = job
+    gradient = loss_gradient(suite.base, suite, task)
+    value = sum((gradient[name] * (expert[name] - suite.base[name])).sum() for expert in suite.experts.values()
+                for name in gradient)
+    return [valued(row, value, count, digits=6) for row in _slope_keys(suite, job)]

@@ -6,11 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..adapt.gradients import absolute_gradient, loss_gradient
-from ..measure.ledger import Ledger
-from ..measure.scoring import logits
 from ..progress import progress
 from .learning import ALL
-from .measuring import Job, ledger_rows, measure, run_jobs
+from .measuring import Job, from_ledger, ledger_rows, measure, valued, with_options
 from .tables import RATIOS
 from .vectors import by_depth, short
 
@@ -42,30 +40,30 @@ def layer_sensitivity(suite, count=16, ledger=None, recompute=False):
 
     From `count` exemplars of each task. Tensors are in the network's order.
     """
-    ledger = Ledger() if ledger is None else ledger
-    job = Job("tatr", "", {"examples": count})
-    keys = {task: next(ledger_rows(suite, Job("tatr", on=(task,)))) | {"metric": "sensitivity", "tasks": "+".join(suite.tasks)}
-            for task in suite.tasks}
-    rows = [{**keys[task], "options": {**job.options, "tensor": name}} for task in suite.tasks for name in by_depth(suite.base)]
-    if recompute or None in [ledger.find(row) for row in rows]:
-        found = _sensitivities(suite, count)
-        ledger.record("trust", [{**row, "value": found[row["task"]][row["options"]["tensor"]], "count": count, "seconds": 0,
-                                 "hits": ""} for row in rows])
-    table = pd.DataFrame([{"task": row["task"], "tensor": short(row["options"]["tensor"]), "value": ledger.find(row)["value"]}
-                          for row in rows])
+    (rows,) = from_ledger("trust", suite, [count], _sensitivity_keys, _sensitivities, ledger, recompute)
+    table = pd.DataFrame([{"task": row["task"], "tensor": short(row["options"]["tensor"]), "value": row["value"]}
+                          for row in map(with_options, rows)])
     return table.pivot_table(index="tensor", columns="task", values="value", sort=False)
 
 
+def _sensitivity_keys(suite, count):
+    """The ledger keys of every task's and tensor's sensitivity."""
+    for task in suite.tasks:
+        row = next(ledger_rows(suite, Job("tatr", on=(task,)))) | {"metric": "sensitivity", "tasks": "+".join(suite.tasks)}
+        for name in by_depth(suite.tensors):
+            yield {**row, "options": {"examples": count, "tensor": name}}
+
+
 def _sensitivities(suite, count):
-    """Task -> tensor -> mean sensitivity, to four digits."""
+    """The ledger rows of all sensitivities, four digits each."""
     sizes = {task: {name: (expert[name] - theta_0).abs() for name, theta_0 in suite.base.items()}
              for task, expert in suite.experts.items()}
     found = {}
     for task in progress(suite.tasks, "measuring sensitivities"):
         gradients, others = absolute_gradient(suite.base, suite, task, count=count), [t for t in suite.tasks if t != task]
-        means = {name: (gradients[name] * sum(sizes[t][name] for t in others)).mean().item() for name in gradients}
-        found[task] = {name: float(f"{mean:.4g}") for name, mean in means.items()}
-    return found
+        found[task] = {name: (gradients[name] * sum(sizes[t][name] for t in others)).mean().item() for name in gradients}
+    return [valued(row, f"{found[row['task']][row['options']['tensor']]:.4g}", count, digits=20)
+            for row in _sensitivity_keys(suite, count)]
 
 
 def components(suite, target, ratio, lam, examples=128):
@@ -95,15 +93,10 @@ def landscapes(suite, targets, ratio, lam, ledger=None, recompute=False):
     Returns target, x, y, loss (nats, on the first `PICTURES` test pictures; for `ALL` the sum over the tasks) and a DataFrame
     of the base's projection on the plane: target, x, y.
     """
-    ledger = Ledger() if ledger is None else ledger
     jobs = [(target, ratio, lam) for target in targets]
-    missing = [job for job in jobs if recompute or None in [ledger.find(row) for row in _plane_rows(suite, *job)]]
-    done = run_jobs(_measure_plane, suite, missing)
-    for _, rows in progress(done, "measuring loss landscapes", disable=not missing, total=len(missing)):
-        ledger.record("landscape", rows)
-    rows = [(row, ledger.find(row)["value"]) for job in jobs for row in _plane_rows(suite, *job)]
-    table = pd.DataFrame([{"target": row["task"], **row["options"], "metric": row["metric"], "value": value}
-                          for row, value in rows])
+    found = from_ledger("landscape", suite, jobs, _plane_keys, _measure_plane, ledger, recompute)
+    table = pd.DataFrame([{"target": row["task"], **row["options"], "metric": row["metric"], "value": row["value"]}
+                          for rows in found for row in map(with_options, rows)])
     points = table[table["metric"] == "plane loss"].rename(columns={"value": "loss"})
     base = table[table["metric"] != "plane loss"].pivot_table(index="target", columns="metric", values="value", sort=False)
     return points[["target", "x", "y", "loss"]], base.rename(columns={"base x": "x", "base y": "y"}).reset_index()
@@ -116,8 +109,9 @@ def corners(points):
     return found.pivot_table(index="target", columns="part", values="loss", sort=False)[list(at.values())]
 
 
-def _plane_rows(suite, target, ratio, lam):
+def _plane_keys(suite, job):
     """The ledger keys of one landscape: the base's place, and the losses."""
+    target, ratio, lam = job
     row = next(ledger_rows(suite, Job("tatr"))) | {"task": target, "condition": f"first {PICTURES} pictures"}
     for metric in ("base x", "base y"):
         yield {**row, "metric": metric, "options": {"ratio": ratio, "lam": lam}}
@@ -134,13 +128,13 @@ def _measure_plane(suite, job):
     axes = [{name: parts[part][name] - origin[name] for name in origin} for part in ("positive", "negative")]
     values = dict(zip(("base x", "base y"), _projection(origin, axes)))
     rows = []
-    for row in _plane_rows(suite, target, ratio, lam):
+    for row in _plane_keys(suite, job):
         at = row["options"]
         if row["metric"] == "plane loss":
             state = {**suite.base, **{name: suite.base[name] + origin[name] + at["x"] * axes[0][name] + at["y"] * axes[1][name]
                                       for name in origin}}
         value = _loss(state, suite, target) if row["metric"] == "plane loss" else values[row["metric"]]
-        rows.append({**row, "value": round(value, 5), "count": PICTURES, "seconds": 0, "hits": ""})
+        rows.append(valued(row, value, PICTURES))
     return rows
 
 
@@ -157,5 +151,5 @@ def _loss(state, suite, target):
     total = 0.0
     for task in suite.tasks if target == ALL else (target,):
         pixels, labels = suite.pictures(task, "test", PICTURES)
-        total += cross_entropy(logits(state, suite, task, pixels), torch.as_tensor(labels)).item()
+        total += cross_entropy(suite.logits(state, task, pixels), torch.as_tensor(labels)).item()
     return total

@@ -13,6 +13,7 @@ from ..methods.linear import ENCODER_MATRICES
 from .choosing import LAMBDAS
 from .measuring import Job, measure
 
+DIGITS = 4          # of what is drawn: machines that sum in another order draw the same figure
 # where a part of a name stands here is its place in the network
 DEPTH = "conv1 class_embedding positional_embedding ln_pre transformer ln_1 attn ln_2 mlp ln_post proj"
 
@@ -28,7 +29,7 @@ def sweep_averages(table):
     """Average accuracy (percent) of a sweep: lambda (rows) by method (columns)."""
     table = table[(table["metric"] == "accuracy") & (table["options"] != "{}")]
     lam = table["options"].map(lambda text: json.loads(text)["lam"]).rename("lam")
-    return 100 * table.pivot_table(index=lam, columns="label", values="value", sort=False).sort_index()
+    return table.pivot_table(index=lam, columns="label", values="value", sort=False).sort_index()
 
 
 def task_cosines(suite):
@@ -36,7 +37,8 @@ def task_cosines(suite):
     theta_0 = flatten_state(suite.base)
     taus = torch.stack([flatten_state(expert) - theta_0 for expert in suite.experts.values()])
     unit = taus / taus.norm(dim=1, keepdim=True)
-    return pd.DataFrame((unit @ unit.T).cpu().numpy(), index=list(suite.tasks), columns=list(suite.tasks))
+    cosines = (unit @ unit.T).cpu().numpy().round(DIGITS)
+    return pd.DataFrame(cosines, index=list(suite.tasks), columns=list(suite.tasks))
 
 
 def conflict_losses(suite, lam=0.3, **how):
@@ -60,9 +62,9 @@ def magnitudes(suite):
 
     Tensors that no expert has changed are left out.
     """
-    table = {name: taus.flatten(1).square().mean(dim=1).sqrt().tolist()
-             for name, _, taus in stream(suite.base, suite.experts, by_depth(suite.base)) if taus.any()}
-    return pd.DataFrame(table, index=list(suite.tasks)).rename(columns=short)
+    table = {name: taus.flatten(1).double().square().mean(dim=1).sqrt().tolist()
+             for name, _, taus in stream(suite.base, suite.experts, by_depth(suite.tensors)) if taus.any()}
+    return pd.DataFrame(table, index=list(suite.tasks)).round(DIGITS + 4).rename(columns=short)
 
 
 def subspace_shares(suite):
@@ -71,13 +73,13 @@ def subspace_shares(suite):
     Columns: task, layer, share, chance (the share of a random subspace of that size: its dimension over the rows).
     """
     rows = []
-    names = [name for name in by_depth(suite.base) if re.search(ENCODER_MATRICES, name)]
+    names = [name for name in by_depth(suite.tensors) if re.search(ENCODER_MATRICES, name)]
     for name, _, taus in stream(suite.base, suite.experts, names):
         taus = as_matrices(taus)
         basis = shared_subspace(taus)
         for task, tau in zip(suite.tasks, taus):
             outside = project_out(tau, basis).square().sum() / tau.square().sum()
-            rows.append({"task": task, "layer": short(name), "share": 1 - outside.item(),
+            rows.append({"task": task, "layer": short(name), "share": round(1 - outside.item(), DIGITS),
                          "chance": basis.shape[1] / basis.shape[0]})
     return pd.DataFrame(rows)
 

@@ -6,7 +6,7 @@ from .base import lines, new_figure
 def selection(table, marks):
     """Validation accuracy against eta for the methods that have one; `marks`: name -> eta drawn as a vertical line."""
     figure, axis = new_figure()
-    lines(axis, table.assign(percent=100 * table["accuracy"]), "setting", "percent")
+    lines(axis, table, "setting", "accuracy")
     for (name, eta), style in zip(marks.items(), (":", "-.")):
         axis.axvline(eta, color="0.4", linestyle=style, label=name)
     axis.set(xscale="log", xlabel="eta", ylabel="average accuracy on validation pictures (%)")

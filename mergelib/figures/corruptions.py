@@ -11,7 +11,7 @@ def corrupted(suite, tasks, definition, severities=(1, 3, 5)):
         for k, axis in enumerate(row):
             task, severity = tasks[k // len(severities)], severities[k % len(severities)]
             under = suite.under("clean" if name == "clean" else condition(name, severity, definition))
-            axis.imshow(under.pictures(task, "test")[0][k // len(severities)], interpolation="nearest")
+            axis.imshow(under.pictures(task, "test", len(tasks))[0][k // len(severities)], interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             if name == "clean":
                 axis.set_title(f"{severity}", fontsize=7)

@@ -11,7 +11,7 @@ import io
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from ..measure.scoring import logits, score
+from ..measure.scoring import score
 from ..merging.loop import merge
 from ..methods import METHODS
 from .base import legend_below, new_figure
@@ -53,7 +53,7 @@ class Sample:
 
     def _measure(self, model):
         """Accuracy with its interval of each task, in percent."""
-        rows = {task: score(logits(model, self.suite, task, pixels), labels)
+        rows = {task: score(self.suite.logits(model, task, pixels), labels)
                 for task, (pixels, labels) in self.pictures.items()}
         return 100 * pd.DataFrame(rows).T[["accuracy", "low", "high"]]
 

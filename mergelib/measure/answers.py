@@ -43,7 +43,7 @@ def measure_answers(model, suite, task, split):
 @torch.inference_mode()
 def answer(state, suite, asked, wanted):
     """What a state dict answers to some questions (texts), its mean loss for the answers wanted, and its mean entropy."""
-    state, source = {name: state[name] for name in state}, suite.source or suite.model       # an adapter becomes dense, once
+    state, source = {name: state[name] for name in state}, suite.source       # an adapter becomes dense, once
     network, device = with_weights(source, state), next(iter(state.values())).device
     ids, right = encode(source, asked), encode(source, wanted)
     found, losses, entropies = [], [], []

@@ -2,6 +2,8 @@
 
 import math
 
+from scipy.stats import binomtest
+
 
 def rho_interval(rho, n):
     """About 95 % (low, high) for Spearman's rho by Fisher's transformation with Fieller's variance 1.06 / (n - 3)."""
@@ -9,7 +11,12 @@ def rho_interval(rho, n):
     return math.tanh(centre - half), math.tanh(centre + half)
 
 
-def wilson(hits, n, z=1.96):
-    """Wilson's interval for a proportion: (low, high); z = 1.96 gives 95 %."""
-    centre, spread = hits + z * z / 2, z * (hits * (n - hits) / n + z * z / 4) ** 0.5
-    return (centre - spread) / (n + z * z), (centre + spread) / (n + z * z)
+def wilson(hits, n):
+    """Wilson's 95 % interval for a proportion: (low, high).
+
+    >>> low, high = wilson(8, 10)
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.49 to 0.94
+    """
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from ..paths import RESULTS, write_atomically
 
@@ -27,6 +28,10 @@ class Ledger:
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
         self.rows = {}
+        self._read()
+
+    def _read(self):
+        """Take in what lies in the folder."""
         for file in sorted(self.folder.glob("[!.]*.csv")):                 # a dot: a write that was killed
             self.rows |= _rows(file, file.stat().st_mtime_ns, file.stat().st_size)
 
@@ -40,15 +45,18 @@ class Ledger:
         What was measured before, for this or another experiment, is replaced in its file: a key has one row. The rows of a file
         are sorted by their keys, so it does not matter in which order they were measured.
         """
-        homes = set()
-        for row in rows:
-            home = self.rows.get(_key(row), {}).get("experiment", experiment)
-            self.rows[_key(row)] = {**row, "experiment": home, **dict(zip(KEY, _key(row)))}      # as they will be read
-            homes.add(home)
-        for home in sorted(homes):
-            kept = sorted((row for row in self.rows.values() if row["experiment"] == home), key=_key)
-            table = pd.DataFrame(kept, columns=COLUMNS)
-            write_atomically(self.folder / f"{home}.csv", lambda part, table=table: table.to_csv(part, index=False))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder.with_name(f".{self.folder.name}.lock")):       # others may be writing, too
+            self._read()
+            homes = set()
+            for row in rows:
+                home = self.rows.get(_key(row), {}).get("experiment", experiment)
+                self.rows[_key(row)] = {**row, "experiment": home, **dict(zip(KEY, _key(row)))}      # as they will be read
+                homes.add(home)
+            for home in sorted(homes):
+                kept = sorted((row for row in self.rows.values() if row["experiment"] == home), key=_key)
+                table = pd.DataFrame(kept, columns=COLUMNS)
+                write_atomically(self.folder / f"{home}.csv", lambda part, table=table: table.to_csv(part, index=False))
 
 
 def canonical(options):

@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoints.adapters import is_adapter
+from ..checkpoints.compatible import check_compatible
 from ..checkpoints.lazy import facts, lazy_state
 from ..checkpoints.shards import RECIPE, plan_shards, size_of
-from ..checkpoints.states import check_compatible
 from ..methods import METHODS
-from .loop import check_out, merge, open_all, which_rules
+from .loop import merge
+from .plan import check_out, open_all, which_rules
 
 
 def preview(method, base, experts, preset=None, out=None, out_dtype=None, shard_size=5e9, **options):

@@ -1,20 +1,18 @@
 """What is done about one tensor of a checkpoint? Its task vectors, their transforms, the method: here or in another process."""
 
-import inspect
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 
 import torch
 
 from ..checkpoints.adapters import Adapter
 from ..checkpoints.lazy import facts
 from ..checkpoints.shards import size_of, write_at
-from ..methods import METHODS
-from ..methods.linear import task_arithmetic, weight_average
+from ..methods import METHODS, call
+from ..methods.linear import OTHERS
 from ..workers import ByValue, one_thread
 
 PIECE = 1 << 16         # entries, a megabyte or two with their task vectors: what stays in the cache is several times faster
-OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}
 
 
 @dataclass
@@ -63,7 +61,7 @@ class Work:
     def _transformed(self, taus, done=0, **more):
         """Task vectors after those transforms whose first pass is done, but the `done` first ones."""
         for (transform, _), found in [*zip(METHODS[self.method].transforms, self.found)][done:]:
-            taus = self._call(transform, {**found, **more}, taus)
+            taus = call(transform, taus, **self._known({**found, **more}))
         return taus
 
     def look(self, function, additive):
@@ -91,15 +89,16 @@ class Work:
             return
         spec, function = METHODS[self.method], OTHERS.get(self.rule)
         if self.rule == "method":
-            function = partial(self._call, spec.tensor, self.found[-1])
+            function = partial(spec.merge, **self._known(self.found[-1]))
             if not spec.elementwise:
                 yield function(*self.read())
                 return
         for piece in self.pieces():
             yield function(*piece)
 
-    def _call(self, function, found, *arguments):
-        return call(function, *arguments, **{**self.settings, "tasks": self.tasks, **found, "name": self.name})
+    def _known(self, found):
+        """All that a function of this tensor may ask for: settings, what a first pass found, names."""
+        return {**self.settings, "tasks": self.tasks, **found, "name": self.name}
 
     def learn(self, found, keep):
         """Note what a first pass found for this tensor; with `keep`, what `read` gives is made now and kept."""
@@ -147,20 +146,3 @@ def read_tensor(base, experts, name):
         else:
             torch.sub(expert[name].detach().float(), theta_0, out=row)
     return theta_0, taus
-
-
-def call(function, *arguments, **options):
-    """Call with those of the options that the function names (all of them if it takes any)."""
-    parameters = _parameters(function)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        options = {name: value for name, value in options.items()
-                   if name in parameters or name not in ("keys", "others", "base", "tasks", "suite")}
-    else:
-        options = {name: value for name, value in options.items() if name in parameters}
-    return function(*arguments, **options)
-
-
-@cache
-def _parameters(function):
-    """A function's parameters; looked up once, for a large checkpoint comes in very many pieces."""
-    return inspect.signature(function).parameters

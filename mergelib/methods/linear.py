@@ -1,23 +1,34 @@
 """Which merges only weigh the task vectors? Averaging, task arithmetic and the norm-based coefficients of DOGE."""
 
+from typing import Annotated, Literal
+
 import torch
+from torch import Tensor
 
-from .tensors import along, norms_of, over
+from .options import Eta, Lam, Says
+from .registry import method
+from .tensors import ENCODER_MATRICES, Tensors, along, norms_of, over
 
-# The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
-# (open_clip's names and Hugging Face's); of T5's those to which it says to keep, queries and values, where LoRA is.
-ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight|Attention\.[qv]\.weight"
+LamMax = Annotated[float | None, Says("no coefficient is larger; None: no bound", above=0)]
+Scope = Annotated[Literal["layer", "task"], Says("a coefficient for each expert and tensor, or for each expert")]
 
 
-def weight_average(theta_0, taus):
-    """Mean of the experts: theta_0 + (1/T) sum_i tau_i (method card 4).
+@method("weight-average", title="Weight Averaging", paper="Wortsman et al. 2022", equation="theta_0 + 1/T sum tau_i",
+        url="https://arxiv.org/abs/2203.05482", elementwise=True)
+def weight_average(theta_0: Tensor, taus: Tensor) -> Tensor:
+    """Mean of the experts: theta_0 + (1/T) sum_i tau_i (Wortsman et al. 2022).
 
     `theta_0`: any shape; `taus`: T x that shape, fp32. Returns a tensor of theta_0's shape.
+
+    >>> weight_average(torch.zeros(2), torch.tensor([[1., 0.], [0., 2.]]))
+    tensor([0.5000, 1.0000])
     """
-    return theta_0 + taus.mean(dim=0)
+    return theta_0 + taus.mean(dim=0)           # T x shape -> shape
 
 
-def task_arithmetic(theta_0, taus, lam=0.3):
+@method("task-arithmetic", title="Task Arithmetic", paper="Ilharco et al. 2023", equation="theta_0 + lam sum tau_i",
+        url="https://arxiv.org/abs/2212.04089", elementwise=True)
+def task_arithmetic(theta_0: Tensor, taus: Tensor, lam: Lam = 0.3) -> Tensor:
     """theta_0 + lam sum_i tau_i (Ilharco et al. 2023; DOGE Sec. 3.1). Shapes as in `weight_average`.
 
     >>> task_arithmetic(torch.zeros(2), torch.tensor([[1., 0.], [0., 2.]]), lam=0.5)
@@ -26,21 +37,37 @@ def task_arithmetic(theta_0, taus, lam=0.3):
     return theta_0 + lam * taus.sum(dim=0)
 
 
-def weighted(theta_0, taus, coefficients):
-    """theta_0 + sum_i coefficients[i] tau_i: T numbers, norm-based or learned; `taus`: T x theta_0's shape."""
+def scaled_average(theta_0: Tensor, taus: Tensor, lam: Lam = 1.0) -> Tensor:
+    """theta_0 + lam times the mean of the task vectors: what the spectral methods make of tensors that are no matrices.
+
+    >>> scaled_average(torch.zeros(2), torch.tensor([[1., 0.], [0., 2.]]), lam=2.0)
+    tensor([1., 2.])
+    """
+    return theta_0 + lam * taus.mean(dim=0)
+
+
+def weighted(theta_0: Tensor, taus: Tensor, coefficients: Tensor) -> Tensor:
+    """theta_0 + sum_i coefficients[i] tau_i: T numbers, norm-based or learned; `taus`: T x theta_0's shape.
+
+    >>> weighted(torch.zeros(2), torch.tensor([[1., 0.], [0., 2.]]), torch.tensor([0.5, 0.25]))
+    tensor([0.5000, 0.5000])
+    """
     return theta_0 + along(coefficients, taus)
 
 
-def norm_coefficients(norms, eta, lam_max=None):
+def norm_coefficients(norms: Tensor, eta: float, lam_max: float | None = None) -> Tensor:
     """lam_i = eta / ||tau_i|| (DOGE Eq. 8), at most `lam_max`, for norms of any shape; 0 where a task vector is zero.
 
     A zero task vector adds nothing whatever its coefficient, and eta / 0 would spoil all that is computed from it.
+
+    >>> norm_coefficients(torch.tensor([0.5, 2.0, 0.0]), eta=1.0, lam_max=1.5)
+    tensor([1.5000, 0.5000, 0.0000])
     """
     lam = torch.where(norms > 0, eta / norms.clamp_min(torch.finfo(norms.dtype).tiny), torch.zeros_like(norms))
     return lam if lam_max is None else lam.clamp(max=lam_max)
 
 
-def coefficients_of(taus, eta, uniform=False, lam_max=None):
+def coefficients_of(taus: Tensor, eta: float, uniform: bool = False, lam_max: float | None = None) -> Tensor:
     """DOGE's T coefficients of one tensor's `taus` (T x shape): eta / ||tau_i||, or eta for every task if `uniform`.
 
     `lam_max`: none is larger. On a matrix that fine-tuning hardly touched, as in LoRA, eta / ||tau_i|| has no bound; at 1 no
@@ -50,12 +77,11 @@ def coefficients_of(taus, eta, uniform=False, lam_max=None):
     return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta, lam_max)
 
 
-def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES, lam_max=None):
+def eta_by_rule(tensors: Tensors, target: float = 0.3, keys: str = ENCODER_MATRICES, lam_max: float | None = None) -> float:
     """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
 
-    `tensors()` yields (name, theta_0, taus); `keys`: pattern of the tensors that count. Task vectors that are zero do not.
-    `lam_max`: see `coefficients_of`; it makes up for what it takes off by a larger eta. Raises ValueError if no tensor is
-    left, or if `lam_max` is below the target.
+    `keys`: pattern of the tensors that count. Task vectors that are zero do not. `lam_max`: see `coefficients_of`; it makes up
+    for what it takes off by a larger eta. Raises ValueError if no tensor is left, or if `lam_max` is below the target.
     """
     norms = list(over(tensors, norms_of, keys))
     norms = torch.cat(norms) if norms else torch.zeros(0)
@@ -65,7 +91,7 @@ def eta_by_rule(tensors, target=0.3, keys=ENCODER_MATRICES, lam_max=None):
     return _eta_for(norms[norms > 0], target, lam_max)
 
 
-def _eta_for(norms, target, lam_max):
+def _eta_for(norms: Tensor, target: float, lam_max: float | None) -> float:
     """The eta at which the mean of eta / norm, at most `lam_max` each, is the target."""
     if lam_max is None:
         return target / (1 / norms).mean().item()
@@ -79,19 +105,26 @@ def _eta_for(norms, target, lam_max):
     return lam_max * norms[-1].item()
 
 
-def norm_lambda(theta_0, taus, eta=0.07, norms=None, lam_max=None):
+def norm_first_pass(tensors: Tensors, scope: Scope = "layer") -> dict:
+    """First pass of `norm_lambda`: with `scope="task"` the T norms over all merged tensors, else nothing."""
+    if scope == "layer":
+        return {}
+    return {"norms": sum(norms.square() for norms in over(tensors, norms_of)).sqrt()}
+
+
+@method("norm-lambda", title="Norm-based lambda", paper="DOGE", equation="Eq. 8, Table 9",
+        url="https://arxiv.org/abs/2501.01230", first_pass=norm_first_pass,
+        presets={"paper": {}, "code": {"keys": ENCODER_MATRICES}})
+def norm_lambda(theta_0: Tensor, taus: Tensor, eta: Eta = 0.07, lam_max: LamMax = None, norms: Tensor | None = None) -> Tensor:
     """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9), at most `lam_max`.
 
     `norms`: T norms over the whole checkpoint for the task-wise form; None takes this tensor's own (layer-wise).
+
+    >>> norm_lambda(torch.zeros(2), torch.tensor([[3., 4.], [0., 2.]]), eta=1.0)
+    tensor([0.6000, 1.8000])
     """
     norms = norms_of(taus) if norms is None else norms
     return weighted(theta_0, taus, norm_coefficients(norms, eta, lam_max))
 
 
-def norm_first_pass(tensors, scope="layer"):
-    """First pass of `norm_lambda`: with `scope="task"` the T norms over all merged tensors, else nothing."""
-    if scope == "layer":
-        return {}
-    if scope != "task":
-        raise ValueError(f"scope is {scope!r}; give 'layer' (one coefficient per tensor) or 'task' (one per expert).")
-    return {"norms": sum(norms.square() for norms in over(tensors, norms_of)).sqrt()}
+OTHERS = {"mean": weight_average, "task-arithmetic": task_arithmetic}        # what becomes of tensors that are not merged

@@ -2,17 +2,39 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
+from torch import Tensor
+
+Tensors = Callable[[], Iterable[tuple[str, Tensor, Tensor]]]       # of a first pass: yields (name, theta_0, taus), fp32
+
+# The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
+# (open_clip's names and Hugging Face's); of T5's those to which it says to keep, queries and values, where LoRA is.
+ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight|Attention\.[qv]\.weight"
 
 
-def one_of(name, value, choices):
-    """Raise ValueError unless an option's value is one of its choices, and name them."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it can be {', '.join(map(repr, choices))}.")
+def flat(taus: Tensor) -> Tensor:
+    """T x anything as T x numel."""
+    return taus.reshape(len(taus), -1)
 
 
-def over(tensors, function, keys="", additive=False):
+def per_task(numbers: Tensor, taus: Tensor) -> Tensor:
+    """T numbers shaped to be multiplied with task vectors (T x anything), where these lie."""
+    return numbers.to(taus.device).reshape(-1, *[1] * (taus.dim() - 1))        # T x 1 x 1 ...
+
+
+def along(coefficients: Tensor, taus: Tensor) -> Tensor:
+    """sum_i coefficients[i] taus[i]: T numbers and T x shape give shape."""
+    return torch.tensordot(coefficients.to(taus.dtype), taus, dims=1)          # T, T x shape -> shape
+
+
+def norms_of(taus: Tensor) -> Tensor:
+    """The T norms of task vectors (T x anything)."""
+    return flat(taus).norm(dim=1)
+
+
+def over(tensors: Tensors, function: Callable, keys: str = "", additive: bool = False) -> Iterator:
     """function(taus), tensor by tensor; `keys`: pattern of the names that count.
 
     `additive`: the function counts entries, so that its sum over pieces of a tensor does as well. Where the merge has an
@@ -24,22 +46,7 @@ def over(tensors, function, keys="", additive=False):
     return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
 
 
-def norms_of(taus):
-    """The T norms of task vectors (T x anything)."""
-    return flat(taus).norm(dim=1)
-
-
-def flat(taus):
-    """T x anything as T x numel."""
-    return taus.reshape(len(taus), -1)
-
-
-def along(coefficients, taus):
-    """sum_i coefficients[i] taus[i]: T numbers and T x shape give shape."""
-    return torch.tensordot(coefficients.to(taus.dtype), taus, dims=1)
-
-
-def keyed(*key):
+def keyed(*key) -> torch.Generator:
     """A generator of random numbers that depends on these names and numbers alone."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

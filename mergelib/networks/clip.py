@@ -4,15 +4,12 @@ Both scales use open_clip: the embedded towers are its `CLIP` class with small c
 image towers for OpenAI's weights. open_clip is imported where it is needed, because that takes seconds.
 """
 
-import os
 from functools import cache, lru_cache
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-DEVICE = os.environ.get("MERGELIB_DEVICE", "cpu")       # where models are trained and measured, for example "cuda"
-torch.backends.cudnn.allow_tf32 = False                  # fp32 means fp32 on a GPU too
 CONTEXT = 20        # tokens of a caption
 TOWERS = {          # image towers of the embedded benchmark; the text tower is the same for all
     "main": dict(width=224, layers=6, patch_size=8),        # stands for B/32
@@ -98,11 +95,8 @@ def normalise_pixels(pixels, device="cpu"):
     return torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).mul_(2)
 
 
-def images_of(suite, task, pixels):
-    """One task's pictures (uint8 N x height x width x 3) as its suite's tower takes them, where the task's head lies."""
-    device = suite.heads[task].device
-    if suite.model not in PAPER_TOWERS:
-        return normalise_pixels(pixels, device)
+def openai_pixels(pixels, device="cpu"):
+    """Pictures (uint8 N x height x width x 3) as OpenAI's towers take them: floats (N x 3 x height x width)."""
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     images = torch.as_tensor(np.array(pixels), device=device).permute(0, 3, 1, 2)      # a copy: the cache is read-only

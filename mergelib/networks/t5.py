@@ -1,8 +1,10 @@
-"""Which text-to-text networks are there, and what do they answer? T5s from configurations of ours, or from a folder.
+"""What does a text-to-text network answer? T5s from a configuration, or from a Hugging Face folder.
 
-A network's source is one of `TEXT_MODELS` or the path of a Hugging Face folder. transformers is imported where it is needed.
+A source is where a network and its tokenizer come from: an object that can be hashed, whose `network()` gives a T5 and whose
+`tokenizer()` what transformers calls one. transformers is imported where it is needed.
 """
 
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 import numpy as np
@@ -11,41 +13,44 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from ..methods.tensors import one_of
-from ..tasks.language.tokens import build_tokenizer, vocabulary
-
-TEXT_MODELS = {         # the siblings of Flan-T5-base and -large
-    "text-small": dict(d_model=128, d_kv=32, d_ff=256, num_layers=3, num_decoder_layers=2, num_heads=4),
-    "text-large": dict(d_model=192, d_kv=32, d_ff=384, num_layers=4, num_decoder_layers=2, num_heads=6),
-}
 PAD, END = 0, 1         # T5's ids; its decoder starts from PAD
 BATCH = 200             # questions per forward pass
 
 
-def is_text(suite):
-    """Whether a suite asks in words, not about pictures."""
-    return hasattr(suite, "examples")
+def build_t5(vocabulary, seed=0, **sizes):
+    """A freshly initialised T5 of some sizes (see transformers' T5Config), the same for the same seed; `vocabulary`: words.
 
-
-def build_t5(model, seed=0):
-    """A freshly initialised T5 of one of our `TEXT_MODELS`, the same for the same seed; no dropout, tied embeddings.
-
-    Raises ValueError for an unknown model.
+    No dropout, tied embeddings.
     """
     from transformers import T5Config, T5ForConditionalGeneration
-    one_of("model", model, tuple(TEXT_MODELS))
-    config = T5Config(vocab_size=len(vocabulary()), feed_forward_proj="gated-gelu", dropout_rate=0.0,
-                      decoder_start_token_id=PAD, **TEXT_MODELS[model])
+    config = T5Config(vocab_size=vocabulary, feed_forward_proj="gated-gelu", dropout_rate=0.0, decoder_start_token_id=PAD,
+                      **sizes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return T5ForConditionalGeneration(config)
 
 
+@dataclass(frozen=True)
+class T5Folder:
+    """The source that a Hugging Face folder is."""
+
+    path: str
+
+    def network(self):
+        """The T5 with the folder's weights."""
+        from transformers import AutoModelForSeq2SeqLM
+        return AutoModelForSeq2SeqLM.from_pretrained(self.path, use_safetensors=True)
+
+    def tokenizer(self):
+        """The folder's tokenizer."""
+        from transformers import AutoTokenizer
+        return AutoTokenizer.from_pretrained(self.path)
+
+
 @lru_cache(maxsize=2)
 def text_network(source, device):
     """One network per process to compute with; its own weights are those of the folder, or none that were trained."""
-    from transformers import AutoModelForSeq2SeqLM
-    network = build_t5(source) if source in TEXT_MODELS else AutoModelForSeq2SeqLM.from_pretrained(source, use_safetensors=True)
+    network = source.network()
     network.config.use_cache = False
     return network.float().eval().requires_grad_(False).to(device)
 
@@ -53,8 +58,7 @@ def text_network(source, device):
 @cache
 def tokenizer_of(source):
     """The tokenizer of a source."""
-    from transformers import AutoTokenizer
-    return build_tokenizer() if source in TEXT_MODELS else AutoTokenizer.from_pretrained(source)
+    return source.tokenizer()
 
 
 def encode(source, texts):
@@ -134,7 +138,6 @@ def answer_entropy(answer, longest, source, fixed, drawn, weights):
     averaged over the questions; "first", as FusionBench does with T5: of one distribution, the first token's after a decoder
     input of `END`, whose logits are averaged over the questions. The questions of all tasks go through the network together.
     """
-    one_of("answer", answer, ("generated", "first"))
     network = with_weights(source, {**fixed, **weights})
     asked = pad_sequence([torch.as_tensor(row) for ids in drawn.values() for row in ids], batch_first=True, padding_value=PAD)
     inputs, sizes = questions(asked, next(iter(fixed.values())).device), [len(ids) for ids in drawn.values()]

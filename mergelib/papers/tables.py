@@ -1,5 +1,7 @@
 """What did the papers print? Every published table as a tidy DataFrame."""
 
+import math
+
 import pandas as pd
 
 from ..paths import PAPER
@@ -19,10 +21,8 @@ def published(name, beside=None):
         known = ", ".join(sorted(path.stem for path in PAPER.glob("*.csv")))
         raise ValueError(f"There is no published table {name!r}. Known tables: {known}.")
     table = pd.read_csv(file)
-    if beside is None or not beside.family:
-        return table
     family = "B" if name.startswith(FAMILY_B) else "A"
-    return table[(table["model"].str.replace("/", "-") == beside.model) & (family == beside.family)]
+    return table if beside is None else table[[beside.stands_beside(model, family) for model in table["model"]]]
 
 
 PRINTED = {"Consensus TA": "Consensus Merging", "Norm-based lambda": "Task Arithmetic + layer-wise lambda"}
@@ -51,6 +51,12 @@ def published_averages(*names, beside=None):
     return found
 
 
+def printed_averages(*names, beside=None):
+    """As `published_averages`, for our labels: a function that gives the average printed for one, or nan."""
+    found = published_averages(*names, beside=beside)
+    return lambda label: found.get(printed_name(label), math.nan)
+
+
 def published_average(name, method, setting=None):
     """The printed average of one method in one table, in the table's unit."""
     table = published(name)
@@ -61,6 +67,15 @@ def published_average(name, method, setting=None):
         raise ValueError(f"{name} has {len(rows)} averages of {method!r}; its methods are {sorted(set(table['method']))}, "
                          f"its settings {sorted(set(table['setting']))}.")
     return float(rows["value"].iloc[0])
+
+
+def published_cost(left_out, model="ViT-B/32"):
+    """What leaving out a part of DOGE TA costs by DOGE's Table 6 (points); ValueError for a part without a number."""
+    rows = published("doge_table6_ablation_partial").query("metric.str.startswith('change') and model == @model")
+    rows = rows[rows["setting"].str.lower().str.startswith(f"w/o {left_out}")]
+    if len(rows) != 1:
+        raise ValueError(f"DOGE's Table 6 has {len(rows)} costs of {left_out!r} on {model}.")
+    return -float(rows["value"].iloc[0])
 
 
 ROW = ["file", "table", "model", "group", "method", "setting"]      # what tells one printed row from another

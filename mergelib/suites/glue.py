@@ -17,43 +17,55 @@ import pandas as pd
 
 from ..checkpoints.adapters import read_adapter
 from ..checkpoints.lazy import CheckpointError
-from ..networks.clip import DEVICE
-from ..networks.t5 import text_network
+from ..networks import DEVICE
+from ..networks.t5 import T5Folder, text_network
 from ..paths import checksum
-from .suite import TextSuite
+from .words import WordSuite
 
 TITLES = {"cola": "CoLA", "mnli": "MNLI", "mrpc": "MRPC", "qnli": "QNLI", "qqp": "QQP", "rte": "RTE", "sst2": "SST2",
           "stsb": "STSB"}                       # as DOGE's tables print them, in their order
 TUNING = 500                                    # examples of the training split that serve to choose hyper-parameters
+SUITES = {"glue-8": tuple(TITLES)}
 LONGEST = 9                                     # tokens of an answer: FusionBench generates ten, the first of which starts it
 
 
 @dataclass(frozen=True)
-class GlueSuite(TextSuite):
+class GlueSuite(WordSuite):
     """A suite whose examples are GLUE's: "test" is its validation split, whose labels are public."""
 
     folder: Path = Path()
+
+    side_by_side = False        # a merge needs the whole machine
+    entropy_batch = 1           # one task at a time
+    longest = LONGEST
+    graded = ("stsb",)
+
+    @property
+    def source(self):
+        return T5Folder(str(self.folder / "base"))
 
     def examples(self, task, split, count=None):
         """(questions, answers): of "validation" some of the training split, always the same."""
         return tuple(texts[:count] for texts in read_examples(self.folder, task, split))
 
 
-def load_glue(folder, model="flan-t5-base", tasks=tuple(TITLES), device=DEVICE):
-    """The suite of published experts in a folder (see above); `model` is what it is called in tables.
+def load(name, model="flan-t5-base", seed=0, folder=None, device=None):
+    """The suite "glue-8" of the published experts in a folder (see above); `model` is what it is called in tables.
 
     The base is read into memory in fp32; an adapter's matrices are read when they are merged. What learns on test inputs
-    should be given `keys=ENCODER_MATRICES`, or it holds dense task vectors of all tensors. Raises CheckpointError that lists
-    all that is missing and where it comes from.
+    should be given `keys=ENCODER_MATRICES`, or it holds dense task vectors of all tensors. Raises ValueError without a folder
+    or with a seed, CheckpointError that lists all that is missing and where it comes from.
     """
-    folder = Path(folder)
-    _check_there(folder, tasks)
-    base = {name: weight.detach() for name, weight in text_network(str(folder / "base"), device).named_parameters()}
-    experts = {task: read_adapter(folder / "adapters" / task, base) for task in tasks}
-    files = sorted((folder / "base").glob("*.safetensors")) + [path for task in tasks for path in experts[task].paths()]
+    if folder is None or seed:
+        raise ValueError("The published adapters lie in a folder of yours and have one seed, 0: load_suite('glue-8', "
+                         f"folder='flan/'). It holds:\n{__doc__.split(chr(10), 2)[2]}")
+    _check_there(folder, TITLES)
+    source = T5Folder(str(folder / "base"))
+    base = {name: weight.detach() for name, weight in text_network(source, device or DEVICE).named_parameters()}
+    experts = {task: read_adapter(folder / "adapters" / task, base) for task in TITLES}
+    files = sorted((folder / "base").glob("*.safetensors")) + [path for task in TITLES for path in experts[task].paths()]
     digest = hashlib.sha256("".join(checksum(Path(file)) for file in files).encode()).hexdigest()[:8]
-    return GlueSuite("glue-8" if len(tasks) == 8 else f"glue-{len(tasks)}", model, 0, base, experts, {}, digest,
-                     source=str(folder / "base"), longest=LONGEST, graded=("stsb",), folder=folder)
+    return GlueSuite(name, model or "flan-t5-base", 0, base, experts, {}, digest, folder=folder)
 
 
 def _check_there(folder, tasks):

@@ -5,13 +5,17 @@ matrix in int8 with one scale per row. What is read back is what is measured: th
 base + scale * int8.
 """
 
+import hashlib
 import json
+import os
+from pathlib import Path
 
 import torch
 
 from ..checkpoints.lazy import CheckpointError
 from ..checkpoints.states import read_state, write_state
-from ..paths import checksum, write_atomically
+from ..networks import DEVICE
+from ..paths import ZOO, checksum, write_atomically
 
 VERSION = 2      # of the manifest's layout
 WORDS = "token_embedding.weight"
@@ -105,3 +109,34 @@ def _repair(folder):
     """What a person can do about a damaged zoo."""
     which = "LANGUAGE" if folder.name.startswith("text-") else "TOWER"
     return f"Restore it with `git checkout -- {folder}`, or train it anew with `make zoo {which}={folder.name}` (hours)."
+
+
+def zoo_folder(model):
+    """Folder of one network's files: below the folder that MERGELIB_ZOO names if it is there, else `data/zoo/<model>`."""
+    own = Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
+    return own if own.exists() else ZOO / model
+
+
+class Zoo:
+    """The files of some tasks' experts: `manifest`, their entries in it by task, `digest` of base and experts.
+
+    CheckpointError names experts that the zoo lacks.
+    """
+
+    def __init__(self, folder, tasks, seed, device=None):
+        self.folder, self.device, self.manifest = folder, device or DEVICE, read_manifest(folder)
+        wanted = {task: f"{task}-s{seed}" for task in tasks}
+        if missing := [expert for expert in wanted.values() if expert not in self.manifest["experts"]]:
+            raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
+        self.experts = {task: self.manifest["experts"][expert] for task, expert in wanted.items()}
+        sums = [entry["sha256"] for entry in (self.manifest["base"], *self.experts.values())]
+        self.digest = hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:8]
+
+    @property
+    def shipped(self):
+        """Whether the weights are here."""
+        return self.manifest.get("shipped", True)
+
+    def read(self, entry):
+        """The tensors of one file of the manifest."""
+        return read_file(self.folder, entry, self.device)

@@ -1,145 +1,91 @@
-"""What is there to merge? Suites: a base, its experts, their frozen heads and tasks; the embedded ones from the shipped zoo."""
+"""What does a merge ask of a suite? The one interface: a base, its experts, and the tasks on which models are measured."""
 
-import hashlib
-import json
-import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 
-from ..checkpoints.adapters import read_adapter
-from ..checkpoints.lazy import CheckpointError
-from ..networks.clip import DEVICE, PAPER_TOWERS, TEXT, build_clip
-from ..networks.t5 import encode
-from ..paths import ZOO
-from ..tasks import EIGHT, TASKS, load_pictures
-from ..tasks.corruptions import load_corrupted
-from ..tasks.language import GRADED, TEXT_EIGHT, load_examples
-from .store import check_file, dequantise, read_file, read_manifest, unpack_clip
+import torch
 
-SUITES = {"sketch-8": EIGHT, "sketch-20": TASKS, "text-8": TEXT_EIGHT}
-MODELS = {"text-8": "text-small"}       # the model of a suite, where it is not "main"
 JOINT = ("mtl", "pcgrad")       # models trained on the eight tasks together: plainly, and with gradient surgery
 
 
 @dataclass(frozen=True)
-class Suite:
+class Suite(ABC):
     """Everything a merge and its evaluation need."""
 
     name: str            # "sketch-8"
-    model: str           # the image tower, "main"
+    model: str           # the network, "main"
     seed: int            # of fine-tuning
-    base: dict           # state dict of the image tower, fp32; empty for a tower whose weights are not shipped
-    experts: dict        # task -> state dict
-    heads: dict          # task -> frozen zero-shot head, embedding x classes
+    base: dict = field(repr=False)           # state dict of the network, fp32; empty for one whose weights are not shipped
+    experts: dict = field(repr=False)        # task -> state dict
+    heads: dict = field(repr=False)          # task -> frozen zero-shot head, embedding x classes; none where answers are words
     digest: str          # eight hex digits of base and experts; results are filed under it
-    joint: dict = field(default_factory=dict)      # name in `JOINT` -> state dict of a model trained on all tasks together;
-                                                   # empty for one that is not shipped
-    condition: str = "clean"      # of the test pictures, or a corruption as `benchmark.corruptions.condition` writes it
-    family: str = ""              # of published experts, see `families`; none of those that are trained here
+    joint: dict = field(default_factory=dict, repr=False)       # name -> state dict of a model trained on all tasks together;
+                                                                # empty for one that is not shipped
+    condition: str = "clean"      # of the test pictures, or a corruption as `tasks.corruptions.condition` writes it
+    family: str = ""              # of published experts, see `checkpoints.families`; none of those that are trained here
+
+    side_by_side = True           # whether a merge needs so little that several may be measured at the same time
+    entropy_batch = 128           # at most so many inputs go through the network together when their entropy has a gradient
+    regime = None                 # what was noted of base and experts when they were made, a DataFrame, if anything was
 
     @property
-    def tasks(self):
+    def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, in the suite's order."""
         return tuple(self.experts)
 
-    def named(self, *names):
-        """The suite's tasks for tasks of `benchmark`: a suite of the papers has the data sets that these stand for."""
+    @property
+    def device(self) -> torch.device:
+        """Where tensors lie and everything is computed."""
+        return next((tensor.device for tensor in self.base.values()), torch.device("cpu"))
+
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the network's tensors, there whether weights are or not."""
+
+    @abstractmethod
+    def measured(self, model, task: str, split: str) -> tuple[dict, object]:
+        """How good a model is on one task: (score, low, high, n, loss, entropy by name; what each sample contributes, N)."""
+
+    @abstractmethod
+    def inputs(self, task: str, split: str):
+        """All inputs of one task's split, without their labels: an array whose rows are inputs."""
+
+    @abstractmethod
+    def entropy(self, fixed: dict, answer: str, drawn: dict, weights: dict) -> torch.Tensor:
+        """Mean entropy (nats) of a model's predictions, summed over tasks (`drawn`: task -> rows of `inputs`).
+
+        `weights` replace those of `fixed`, a whole state dict; `answer`: of a suite in words, whose entropy counts.
+        """
+
+    def runs(self, method) -> bool:
+        """Whether the suite has the data that a `Method` needs, and the network."""
+        return True
+
+    def metric(self, task: str) -> str:
+        """The name of a task's score."""
+        return "accuracy"
+
+    def has_weights(self, method: str = "") -> bool:
+        """Whether there are weights to measure a row on: those of a joint model, or base and experts."""
+        return bool(self.joint.get(method) if method in JOINT else self.base)
+
+    def has_condition(self, condition: str) -> bool:
+        """Whether there are test pictures under a condition."""
+        return condition == "clean"
+
+    def named(self, *names: str) -> tuple[str, ...]:
+        """The suite's tasks for tasks of ours: a suite of the papers has the data sets that these stand for."""
         return names
 
-    def pictures(self, task, split, count=None):
-        """(pixels uint8 N x 32 x 32 x 3, labels int64 N) of one task's split: all, or the first `count`.
+    def stands_beside(self, model: str, family: str) -> bool:
+        """Whether a published number of some model and family may stand beside this suite's: all, unless it is published."""
+        return True
 
-        Test pictures are under the suite's `condition`, all others are clean.
-        """
-        if split == "test" and self.condition != "clean":
-            return load_corrupted(task, split, self.condition, count)
-        return load_pictures(task, split, count)
-
-    def under(self, condition):
+    def under(self, condition: str) -> "Suite":
         """The same suite with its test pictures under another condition."""
         return replace(self, condition=condition)
 
-    def subset(self, tasks):
+    def subset(self, tasks) -> "Suite":
         """The same suite with these experts only (order kept)."""
         return replace(self, experts={task: self.experts[task] for task in self.experts if task in set(tasks)}, joint={})
-
-
-@dataclass(frozen=True)
-class TextSuite(Suite):
-    """A suite whose tasks ask in words: base and experts are T5s, the latter LoRA adapters; there are no heads."""
-
-    source: str = ""              # of network and tokenizer, see `texts`; empty: `model`
-    longest: int = 2              # tokens of an answer, its end included
-    graded: tuple = GRADED        # tasks whose answers are numbers
-
-    def examples(self, task, split, count=None):
-        """(questions, answers) of one task's split, texts: all, or the first `count`."""
-        return tuple(texts[:count] for texts in load_examples(task, split))
-
-    def questions(self, task, split):
-        """Token ids (int64 N x longest) of one task's questions, without their answers."""
-        return encode(self.source or self.model, self.examples(task, split)[0])
-
-
-def zoo_folder(model):
-    """Folder of one tower's files: below the folder that MERGELIB_ZOO names if it is there, else `data/zoo/<model>`."""
-    own = Path(os.environ.get("MERGELIB_ZOO", ZOO)) / model
-    return own if own.exists() else ZOO / model
-
-
-def load_suite(name="sketch-8", model=None, seed=0, folder=None, device=None):
-    """Read base, experts and heads of a suite; every file is checked against the manifest.
-
-    `name`: one of `SUITES`, or how many tasks it has (8 or 20); `model`: an image tower (default "main") or, for "text-8", one
-    of `texts.TEXT_MODELS`; `seed`: of fine-tuning; `folder`: of the files, default `zoo_folder(model)`; `device`: where the
-    tensors go, and with them all computing (default: what MERGELIB_DEVICE says, else the CPU). With one of the papers' towers
-    as `model` see `clip.load_clip_suite`.
-    A tower whose manifest says that it is not shipped gives a suite without weights, good for reading what was measured on it.
-    Raises ValueError for an unknown suite and CheckpointError when the zoo lacks what is asked for or a file is damaged.
-    """
-    if isinstance(name, int):
-        name = f"{'clip' if model in PAPER_TOWERS else 'sketch'}-{name}"
-    if model in PAPER_TOWERS:
-        if seed or folder:
-            raise ValueError("The published experts come from the Hub and have one seed, 0; give neither seed nor folder.")
-        from .clip import load_clip_suite  # it needs the extra `paper`
-        return load_clip_suite(name, model, device)
-    if name not in SUITES:
-        raise ValueError(f"There is no suite {name!r}. Known suites: {', '.join(SUITES)}.")
-    model = model or MODELS.get(name, "main")
-    folder = zoo_folder(model) if folder is None else Path(folder)
-    manifest = read_manifest(folder)
-    wanted = [f"{task}-s{seed}" for task in SUITES[name]]
-    missing = [expert for expert in wanted if expert not in manifest["experts"]]
-    if missing:
-        raise CheckpointError(f"The zoo in {folder} has no expert {', '.join(missing)}. Train it with `make zoo`.")
-    entries = [manifest["base"], *(manifest["experts"][expert] for expert in wanted)]
-    digest = hashlib.sha256(json.dumps([entry["sha256"] for entry in entries]).encode()).hexdigest()[:8]
-    joint = {kind: manifest["experts"].get(f"{kind}-s{seed}") for kind in JOINT if name == "sketch-8"}
-    joint = {kind: entry for kind, entry in joint.items() if entry is not None}
-    if not manifest.get("shipped", True):
-        kind = TextSuite if name == "text-8" else Suite
-        return kind(name, model, seed, {}, dict.fromkeys(SUITES[name], {}), {}, digest, dict.fromkeys(joint, {}))
-    read = partial(read_file, folder, device=device or DEVICE)
-    if name == "text-8":
-        base = {key: tensor.float() for key, tensor in read(manifest["base"]).items()}
-        files = [check_file(folder, manifest["experts"][expert]) for expert in wanted]
-        return TextSuite(name, model, seed, base, {task: read_adapter(file.parent, base)
-                                                   for task, file in zip(SUITES[name], files)}, {}, digest)
-    visual = {key.removeprefix("visual."): tensor.float() for key, tensor in read(manifest["base"]).items()
-              if key.startswith("visual.")}
-    experts = {task: dequantise(visual, read(manifest["experts"][expert])) for task, expert in zip(SUITES[name], wanted)}
-    joint = {kind: dequantise(visual, read(entry)) if entry.get("shipped", True) else {} for kind, entry in joint.items()}
-    return Suite(name, model, seed, visual, experts, read(manifest["heads"]), digest, joint)
-
-
-def load_clip(model="main", folder=None):
-    """The base as a whole open_clip `CLIP`, both towers, for example to build heads of other classes (`models.build_head`).
-
-    Arguments and errors as for `load_suite`. Words that occur in no task's prompts or captions have no embedding (zero).
-    """
-    folder = zoo_folder(model) if folder is None else Path(folder)
-    clip = build_clip(model)
-    clip.load_state_dict(unpack_clip(read_file(folder, read_manifest(folder)["base"]), TEXT["vocab_size"]))
-    return clip.eval()

@@ -7,10 +7,10 @@ from pathlib import Path
 from ..experiments import regime_table, regime_verdict, text_verdict
 from ..measure.ledger import Ledger
 from ..networks.clip import TOWERS
-from ..networks.t5 import TEXT_MODELS
 from ..paths import CACHE, ROOT, ZOO
+from ..suites import load_suite
 from ..suites.store import read_manifest, write_manifest
-from ..suites.suite import load_suite
+from ..suites.text import TEXT_MODELS
 from .language import make_language
 from .make import draw_everything, plan, train_base, train_experts
 

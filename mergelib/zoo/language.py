@@ -11,11 +11,12 @@ from zlib import crc32
 
 import torch
 
-from ..networks.clip import DEVICE
-from ..networks.t5 import PAD, answer_logits, answer_loss, build_t5, encode, questions
+from ..networks import DEVICE
+from ..networks.t5 import PAD, answer_logits, answer_loss, encode, questions
 from ..networks.training import Recipe, fit
 from ..paths import write_atomically
 from ..suites.store import read_file, read_manifest, write_file, write_manifest
+from ..suites.text import OurT5
 from ..tasks.language import TEXT_EIGHT, load_examples
 from ..tasks.language.mixture import draw_pair
 from .make import base_is_there, spent, train_experts
@@ -40,7 +41,7 @@ def pretrain_text_recipe(model):
 
 
 def make_language(model, folder, work, also=()):
-    """Train and store a language model of `texts.TEXT_MODELS` and its adapters, as far as they are not there already."""
+    """Train and store a language model of `suites.text.TEXT_MODELS` and its adapters, as far as they are not there already."""
     recipe = pretrain_text_recipe(model)
     if not base_is_there(folder, work, recipe):
         start = time.monotonic()
@@ -55,14 +56,15 @@ def make_language(model, folder, work, also=()):
 
 def pretrain_text(model, recipe, folder):
     """Pre-training on `benchmark.language.mixture`; returns the trained T5."""
-    network = build_t5(model, recipe.seed).train().to(DEVICE)
+    source = OurT5(model)
+    network = source.network(recipe.seed).train().to(DEVICE)
 
     def loss_of(step, rng):
         rng = random.Random(int(rng.integers(2**62)))
         pairs = [draw_pair(rng, step / recipe.steps) for _ in range(recipe.batch)]
         pairs.sort(key=lambda pair: len(pair[0].split()))
         parts = [zip(*pairs[i:i + TOGETHER]) for i in range(0, len(pairs), TOGETHER)]       # alike in length: a third faster
-        return sum(text_loss(network, encode(model, asked), encode(model, wanted)) for asked, wanted in parts) / len(parts)
+        return sum(text_loss(network, encode(source, asked), encode(source, wanted)) for asked, wanted in parts) / len(parts)
 
     fit(network, loss_of, recipe, folder / "base.pt", f"pre-training {model}", factor=rate_factor)
     return network.cpu().eval()
@@ -84,10 +86,10 @@ def text_loss(network, asked, wanted):
 def train_adapter(model, folder, work, job):
     """Fine-tune and store one adapter as a PEFT folder; gives its entry of the manifest."""
     (name, (task,), recipe), start = job, time.monotonic()
-    network = build_t5(model)
+    network = OurT5(model).network()
     network.load_state_dict({key: tensor.float() for key, tensor in read_file(folder, read_manifest(folder)["base"]).items()},
                             strict=False)       # what is tied has one name in the file
-    weights, config = finetune_adapter(network.to(DEVICE), model, task, recipe, work / f"{name}.pt")
+    weights, config = finetune_adapter(network.to(DEVICE), OurT5(model), task, recipe, work / f"{name}.pt")
     write_atomically(folder / name / "adapter_config.json", lambda part: part.write_text(config))
     return write_file(folder, f"{name}/adapter_model", weights, recipe=asdict(recipe), lora=LORA, **spent(start))
 

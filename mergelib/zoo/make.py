@@ -5,10 +5,11 @@ from dataclasses import asdict, replace
 
 import torch
 
-from ..networks.clip import DEVICE, TEXT, build_head
+from ..networks import DEVICE
+from ..networks.clip import TEXT, build_head
 from ..progress import progress
+from ..suites.sketch import load_clip
 from ..suites.store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
-from ..suites.suite import load_clip
 from ..tasks import EIGHT, SPLITS, TASKS, load_pictures, load_task
 from ..workers import run_all
 from .train import FINETUNE, JOINT, caption_tokens, finetune, pretrain, pretrain_recipe

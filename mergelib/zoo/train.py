@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy, log_softmax, normalize, pad
 from tqdm.auto import tqdm
 
-from ..networks.clip import DEVICE, build_clip, image_features, normalise_pixels, tokenizer
+from ..networks import DEVICE
+from ..networks.clip import build_clip, image_features, normalise_pixels, tokenizer
 from ..networks.training import Recipe, fit
 from ..tasks import TASKS, load_pictures, load_task
 

@@ -26,10 +26,10 @@ from fusion_bench.method.wudi import WUDIMerging
 from fusion_bench.models.parameter_dict import ParameterDictModel
 from fusion_bench.models.wrappers.layer_wise_fusion_doge_ta import LayerWiseMergedModel
 from fusion_bench.utils import state_dict_to_vector, vector_to_state_dict
+from mergelib.adapt.statistics import fisher, regmean
 from pairs import Pair, dare_pairs, largest, pair, step
 
 import mergelib as ml
-from mergelib.adapt.statistics import fisher, regmean
 from mergelib.methods.linear import task_arithmetic
 
 PEER, CPU = "fusion-bench", lightning.Fabric(accelerator="cpu", devices=1)

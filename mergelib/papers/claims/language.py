@@ -1,6 +1,6 @@
 """Did the claims hold that are made about language? Notebook 12, and notebook 07's last column."""
 
-from ..tables import printed_name, published_average
+from ..tables import printed_name, published_average, published_cost
 from .rules import JUDGED, PRESETS, Claim, gap_rule
 
 TABLES = {"text-small": "doge_table3_flan_t5_base", "text-large": "doge_table4_flan_t5_large"}
@@ -17,9 +17,10 @@ def _over(method, over, model="text-small"):
     return judge
 
 
-def _cost(left_out, published):
+def _cost(left_out):
     """Judge that leaving out a part of DOGE TA costs score on language, every variant with its own best coefficient."""
     def judge(e):
+        published = published_cost(left_out, "Flan-T5-base (LoRA)")
         costs = {reading: e.language_ablation["nothing", reading]
                  - e.language_ablation[left_out, "" if left_out == "delta" else reading]
                  for reading in ("code", "exact, damped 0.1")}
@@ -38,8 +39,8 @@ CLAIMS = (
     Claim("DOGE", "Tab. 4", "On the larger model it is above TIES", "12", _over(JUDGED, "Ties-Merging (code)", "text-large")),
     Claim("DOGE", "Tab. 4", "On the larger model it is above AdaMerging++", "12",
           _over(JUDGED, "AdaMerging++ (generated)", "text-large")),
-    Claim("DOGE", "Tab. 6", "On language, too, delta earns something", "07", _cost("delta", 2.0)),
-    Claim("DOGE", "Tab. 6", "On language the shared subspace earns a little", "07", _cost("shared subspace", 0.9)),
+    Claim("DOGE", "Tab. 6", "On language, too, delta earns something", "07", _cost("delta")),
+    Claim("DOGE", "Tab. 6", "On language the shared subspace earns a little", "07", _cost("shared subspace")),
     Claim("AdaMerging", "DOGE Tab. 3", "On language AdaMerging++ is above task arithmetic", "12",
           _over("AdaMerging++ (generated)", "Task Arithmetic")),
     Claim("AdaMerging", "DOGE Tab. 4", "On the larger model AdaMerging++ is a little above task arithmetic", "12",

@@ -140,7 +140,7 @@ def _eta_flat(e):
 
 def _converges(e):
     chosen = e.tried[e.tried["chosen"] & (e.tried["label"] == PRESETS["exact"])]["setting"].iloc[0]
-    loss = ex.solver_losses(e.suite, chosen, steps=201)
+    loss = ex.solver_losses(e.suite, chosen, **e.how)
     adam = loss[(loss["solver"] == "Adam")].groupby("step")["loss"].median()
     return (HOLDS if adam[200] < 0.01 else DIRECTION if adam[200] < 0.1 else FAILS,
             f"Adam's loss is {adam[100]:.1e} of its start after 100 steps, {adam[200]:.1e} after 200 (median of six matrices)")

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 
 import numpy as np
 import pandas as pd
 
 from ... import experiments as ex
 from ...experiments.measuring import measure
-from ...networks.t5 import TEXT_MODELS
-from ...suites.suite import load_suite
+from ...suites import load_suite
+from ...suites.text import TEXT_MODELS
 
 HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
                                       "not measurable here")
@@ -166,7 +167,7 @@ class Evidence:
     def accuracy(self, job):
         """Mean accuracy (percent) of one job."""
         table = measure("claims", self.suite, [job], **self.how)
-        return 100 * table.loc[table["metric"] == "accuracy", "value"].mean()
+        return table.loc[table["metric"] == "accuracy", "value"].mean()
 
 
 @dataclass(frozen=True)
@@ -181,5 +182,11 @@ class Claim:
 
 
 def gap_rule(measured, published):
-    """`HOLDS` when a gap is at least half the published one, `DIRECTION` when only its sign is right."""
-    return HOLDS if measured >= published / 2 > 0 else DIRECTION if measured > 0 else FAILS
+    """`HOLDS` when a gap is at least half the published one, `DIRECTION` when only its sign is right.
+
+    Raises ValueError unless there is a published gap above zero and a measured one: without them nothing can be judged.
+    """
+    if not published > 0 or isnan(measured):
+        raise ValueError(f"A claim cannot be judged: the published gap is {published}, the measured one {measured}. Give a "
+                         f"claim that a paper prints, by the names of its tables.")
+    return HOLDS if measured >= published / 2 else DIRECTION if measured > 0 else FAILS

@@ -14,12 +14,12 @@ import torch
 
 from ...checkpoints.families import read_clip, read_tower
 from ...checkpoints.states import read_state, write_state
-from ...networks.clip import PAPER_TOWERS, build_head, build_paper_clip
+from ...networks.clip import PAPER_TOWERS, build_head, build_paper_clip, openai_pixels
 from ...paths import CACHE, checksum
 from ...progress import progress
 from ...tasks import load_task
 from ...tasks.corruptions import SEVERITIES, parse_condition
-from ..suite import Suite
+from ..pictures import PictureSuite
 from .hub import Source, choose, fetch, pin
 from .pictures import load_pictures
 from .tasks import load_tasks
@@ -30,15 +30,25 @@ WEIGHTS = ("config.json", "*.safetensors|*.bin")
 
 
 @dataclass(frozen=True)
-class ClipSuite(Suite):
+class ClipSuite(PictureSuite):
     """A suite of one of the papers' towers."""
 
     family: str = "B"
-    data: dict = field(default_factory=dict)        # task -> (name in the repository -> path, commit) of its data set
+    data: dict = field(default_factory=dict, repr=False)       # task -> (name -> path, commit) of its data set
+
+    side_by_side = False        # a merge needs the whole machine
+    gradient_batch = 50
+    half = True
 
     def named(self, *names):
-        """The data sets for which some tasks of `benchmark` stand."""
+        """The data sets for which some tasks of ours stand."""
         return tuple(load_task(name).sibling for name in names)
+
+    def stands_beside(self, model, family):
+        return (str(model).replace("/", "-"), family) == (self.model, self.family)
+
+    def images(self, pixels):
+        return openai_pixels(pixels, self.device)
 
     def pictures(self, task, split, count=None):
         """(pixels uint8 N x side x side x 3, labels int64 N) of one task's split: all, or `count` (see `load_pictures`)."""
@@ -53,27 +63,33 @@ class ClipSuite(Suite):
         side = grid * self.base["conv1.weight"].shape[-1]
         return load_pictures(known, split, [files[name] for name in names], commit[:8], side, count)
 
+    def has_condition(self, condition):
+        return condition == "clean" or parse_condition(condition)[1:] == (SEVERITIES[-1], "cifar")
+
     def under(self, condition):
         """The same suite with its test pictures under another condition, of the four tasks that the papers corrupt.
 
         The data sets of these have a corrupted copy for every corruption, which stands for the worst severity of "cifar": how
         strong it is they do not say. It is fetched when it is needed. ValueError for other severities and definitions.
         """
-        if condition != "clean" and parse_condition(condition)[1:] != (SEVERITIES[-1], "cifar"):
+        if not self.has_condition(condition):
             raise ValueError(f"The data sets of {self.name} have one copy for each corruption, filed as severity "
                              f"{SEVERITIES[-1]} of 'cifar', and none for {condition!r}.")
         return replace(self, condition=condition)
 
 
-def load_clip_suite(name, model, device=None):
+def load(name, model, seed=0, folder=None, device=None):
     """The `ClipSuite` "clip-8" or "clip-20" of one of `PAPER_TOWERS`; what is not on this disk is fetched (see `hub`).
 
     `device`: where tensors go and all computing; default: what MERGELIB_DEVICE says, else a GPU if there is one. Raises
-    ValueError for an unknown suite or tower, FetchError, and CheckpointError for files that are not what they should be.
+    ValueError for an unknown suite or tower and for a seed or folder, FetchError, and CheckpointError for files that are not
+    what they should be.
     """
     if name not in SUITES or model not in PAPER_TOWERS:
         raise ValueError(f"There is no suite {name!r} of {model!r}. The papers' towers {', '.join(PAPER_TOWERS)} have the "
                          f"suites {', '.join(SUITES)}.")
+    if seed or folder:
+        raise ValueError("The published experts come from the Hub and have one seed, 0; give neither seed nor folder.")
     device = torch.device(device or os.environ.get("MERGELIB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
     tasks = dict(list(load_tasks().items())[:SUITES[name]])
     base, *experts = weights = [Source(f"openai/clip-vit-{SIZES[model]}", "model", WEIGHTS),
@@ -100,9 +116,8 @@ def with_experts(suite, files, family):
     >>> suite = with_experts(load_suite(8, "ViT-B-32"), {"SVHN": "a/svhn.safetensors", ...}, "A")       # doctest: +SKIP
     >>> check_preflight(golden_report(suite))                                                           # doctest: +SKIP
     """
-    device = next(iter(suite.heads.values())).device
     towers = {task: read_tower(file) for task, file in files.items()}
-    experts = {task: suite.base | {name: tensor.to(device, torch.float32) for name, tensor in tower.items()}
+    experts = {task: suite.base | {name: tensor.to(suite.device, torch.float32) for name, tensor in tower.items()}
                for task, tower in towers.items()}
     digest = _digest(suite.digest, family, {task: checksum(Path(file)) for task, file in files.items()})
     return replace(suite, experts=experts, family=family, digest=digest)
