@@ -27,10 +27,9 @@ figures: $(ready) ## run every notebook on the committed numbers and redraw all 
 	@echo "Running the notebooks on the committed numbers and redrawing the figures: minutes."
 	$(py) -m mergelib.reproduce figures $(only) $(ARGS)
 
-test: $(ready) ## run the tests, then every notebook (FAST=1: the tests only)
+test: $(ready) ## run the tests and every notebook, two at a time (FAST=1: without the notebooks)
 	@echo "Running the tests$(if $(FAST),, and every notebook): minutes."
-	$(py) -m pytest $(ARGS)
-	$(if $(FAST),,$(py) -m pytest --nbval-lax --nbval-current-env notebooks)
+	OMP_NUM_THREADS=1 $(py) -m pytest -n 2 --dist worksteal $(if $(FAST),-m 'not notebooks') $(ARGS)
 
 lab: $(ready) ## open the notebooks in JupyterLab
 	@echo "Opening the notebooks in JupyterLab; Ctrl-C twice ends it."

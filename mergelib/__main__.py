@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from . import METHODS, merge
+from .merging.plan import known_method
 from .merging.preview import inspect, preview
 from .workers import cores, one_thread, processes
 
@@ -70,8 +71,8 @@ def _merge(asked):
         raise ValueError("Say where to write: --out DIR (or --dry-run to see what would be done).")
     if asked.workers < 1 or asked.shard_size <= 0:
         raise ValueError("--workers must be at least 1 and --shard-size greater than 0.")
-    spec = _known(asked.method)
-    if spec.needs != "nothing":
+    spec = known_method(asked.method)
+    if spec.data:
         raise ValueError(f"{spec.title} needs {spec.needs}, which a command line cannot give. Call mergelib.merge from Python.")
     how = {"preset": asked.preset, "out_dtype": DTYPES.get(asked.dtype), "shard_size": asked.shard_size * 1e9,
            "out": asked.out, **dict(asked.option)}
@@ -88,21 +89,14 @@ def _methods(asked):
     if asked.method is None:
         width = max(map(len, METHODS))
         for name, spec in METHODS.items():
-            print(f"{name:{width}}  {spec.title} ({spec.paper})" + (f"; needs {spec.needs}" * (spec.needs != "nothing")))
+            print(f"{name:{width}}  {spec.title} ({spec.paper})" + (f"; needs {spec.needs}" if spec.data else ""))
         return
-    spec = _known(asked.method)
+    spec = known_method(asked.method)
     print(f"{spec.title} ({spec.paper}; {spec.equation}); merges {spec.merges}; needs {spec.needs}")
-    for name, value in {"keys": "", "others": "base", **spec.options}.items():
-        print(f"  --option {name}={value!r}")
+    for option in spec.declared.values():
+        print(f"  --option {option.name}={option.default!r}: {option.says.meaning} ({option.allowed})")
     for name, options in spec.presets.items():
         print(f"  --preset {name}: {', '.join(f'{key}={value!r}' for key, value in options.items()) or 'the options as above'}")
-
-
-def _known(method):
-    """A method's entry in the registry."""
-    if method not in METHODS:
-        raise ValueError(f"There is no method {method!r}. Known methods: {', '.join(METHODS)}.")
-    return METHODS[method]
 
 
 def _expert(text):

@@ -39,8 +39,9 @@ def processes(count, start=None, arguments=()):
 
     `start`: what each calls first, with `arguments`.
 
-    >>> with processes(8) as pool:                                                  # doctest: +SKIP
-    ...     ml.merge("ties", "base/", ["a/", "b/"], out="merged/", executor=pool)
+    >>> with processes(2) as pool:              # as `mergelib.merge(..., executor=pool)` takes it
+    ...     list(pool.map(abs, [-1, 2]))
+    [1, 2]
     """
     pool = ProcessPoolExecutor(count, get_context("spawn"), start or _settle, arguments)
     try:

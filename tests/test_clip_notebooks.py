@@ -9,8 +9,10 @@ import re
 import sys
 
 import matplotlib
+import nbformat
 import pandas as pd
 import pytest
+from nbconvert.preprocessors import TagRemovePreprocessor
 
 pytest.importorskip("datasets", reason="the extra `paper` is not installed")
 pytest.importorskip("transformers", reason="the extra `paper` is not installed")
@@ -38,7 +40,7 @@ from mergelib.experiments import (
 from mergelib.figures import base as figures_base
 from mergelib.measure.ledger import Ledger
 from mergelib.methods import METHODS
-from mergelib.reproduce import notebooks
+from mergelib.reproduce import __main__ as run
 
 SHORT = {"steps": 2, "mask_steps": 2, "awd_steps": 2, "solver_steps": 2, "examples": 4}
 
@@ -87,7 +89,8 @@ def reproduce(monkeypatch, tmp_path, shortened):
     """
     def execute(notebook, folder, parameters, without):
         names = reproduce.names[notebook.stem] = {}
-        for cell in notebooks.cells_without(notebook, without):
+        whole = nbformat.read(notebook, as_version=4)
+        for cell in TagRemovePreprocessor(remove_cell_tags={without}).preprocess(whole, {})[0].cells:
             if cell.cell_type == "code":
                 exec(compile(cell.source, notebook.name, "exec"), names)
             if "parameters" in cell.metadata.get("tags", ()):
@@ -99,12 +102,12 @@ def reproduce(monkeypatch, tmp_path, shortened):
             miniature.patch(patch, address, tmp_path)
             patch.setattr("mergelib.papers.preflight.golden", lambda model, family: reproduce.golden)
             patch.setattr(sys, "argv", ["run", "reproduce", "--scale", "ViT-B-32", "--out", str(tmp_path / "out")])
-            notebooks.main()
+            run.main()
 
     hub = miniature.fill(LocalHub(), tmp_path, miniature.tasks())
     reproduce.golden, reproduce.names = miniature.golden(), {}
     matplotlib.use("agg")
-    monkeypatch.setattr(notebooks, "execute", execute)
+    monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setenv("MERGELIB_FIGURES", "")          # set by the run; put back afterwards
     monkeypatch.setattr(figures_base, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(adapt_learning, "CACHE", tmp_path)

@@ -86,7 +86,8 @@ def test_methods_are_listed_and_explained(capsys):
     assert any("AdaMerging; needs unlabelled test pictures" in line.replace(" (AdaMerging)", "") for line in listed)
     assert main(["methods", "ties"]) == 0
     out = capsys.readouterr().out
-    assert "--option density=0.2" in out and "--preset code: combine='sum', lam=0.3" in out
+    assert "--option density=0.2: fraction of the entries that is kept" in out
+    assert "--preset code: combine='sum', lam=0.3" in out
 
 
 def test_inspect_tells_what_is_there(call, tmp_path, on_disk, capsys):  # noqa: F811

@@ -75,7 +75,7 @@ def test_every_row_has_its_own_choice_among_ten(text_suite, monkeypatch):
     assert len({len(fixed) for fixed in chosen["fixed"]}) > 2
 
 
-def test_etas_stand_for_mean_coefficients_however_little_a_matrix_was_touched(text_suite):
+def test_etas_stand_for_mean_coefficients_however_little_a_matrix_was_touched(text_suite, ledger):
     experts = adapters(text_suite.base, text_suite.tasks, untouched=UNTOUCHED)
     suite = language_suite(text_suite, experts)
     names = [name for name in suite.base if name.endswith(("Attention.q.weight", "Attention.v.weight"))]
@@ -83,7 +83,7 @@ def test_etas_stand_for_mean_coefficients_however_little_a_matrix_was_touched(te
     for lam, eta in zip(language.LAMS, ex.etas_like(suite, language.LAMS)):
         guarded = torch.cat([coefficients_of(each, eta, lam_max=1.0) for each in taus.values()])
         assert guarded.mean().item() == pytest.approx(lam, rel=0.03)        # eta has two digits
-    table = ex.taken_apart(suite, eta, ranks=("matrix",), dampings=(1.0,))
+    table = ex.taken_apart(suite, eta, ranks=("matrix",), ledger=ledger)
     assert table.loc[table["lam"].idxmax(), "name"].startswith(UNTOUCHED) and table["lam"].max() > 1000
 
 
@@ -93,10 +93,10 @@ def language_suite(suite, experts):
 
 
 @pytest.mark.parametrize("rank", ["matrix", "numerical"])
-def test_a_matrix_taken_apart_is_the_one_that_is_merged(text_suite, rank):
+def test_a_matrix_taken_apart_is_the_one_that_is_merged(text_suite, rank, ledger):
     name, eta = "encoder.block.0.layer.0.SelfAttention.v.weight", 0.5
     suite = language_suite(text_suite, adapters(text_suite.base, text_suite.tasks, rank=8))
-    table = ex.taken_apart(suite, eta, name).set_index(["rank", "damping", "steps"])
+    table = ex.taken_apart(suite, eta, name, ledger=ledger).set_index(["rank", "damping", "steps"])
     taus = torch.stack([expert.delta(name) for expert in suite.experts.values()])
     lam = coefficients_of(taus, eta, lam_max=1.0)
     assert table.loc[rank, "r"].tolist() == [{"matrix": 16, "numerical": 8}[rank]] * 4

@@ -184,3 +184,12 @@ def test_entropy_and_loss_are_measured_once(labelled, groups, ledger, monkeypatc
     pd.testing.assert_series_equal(rho, groups[1])
     with pytest.raises(TypeError):              # another coefficient is another model
         ex.entropy_and_loss(labelled, 0.5, Ledger(ledger.folder))
+
+
+def test_jobs_with_other_options_or_tasks_have_rows_of_their_own(labelled, ledger, few_steps):
+    few = ex.Job(ex.PATHS[0].method, ex.PATHS[0].preset, {"lr": 0.05})
+    two = ex.Job(ex.PATHS[0].method, ex.PATHS[0].preset, tasks=labelled.tasks[:2])
+    apart = [ex.coefficients(labelled, [job], ledger) for job in (ex.PATHS[0], few, two)]
+    assert len(ledger.rows) == sum(map(len, apart)) and set(apart[2]["task"]) == {*labelled.tasks[:2]}
+    ends = [table[table["step"] == 20].set_index("task")["lam"] for table in apart]
+    assert (ends[0] - ends[1]).abs().max() > 0.01 and (ends[0] - ends[2]).abs().max() > 0

@@ -1,7 +1,6 @@
 """Which rows do DOGE's Tables 3 and 4 have? LoRA experts of a text-to-text model, every method with an equal budget."""
 
 import re
-from functools import partial
 
 import pandas as pd
 
@@ -54,8 +53,8 @@ def language_grids(suite):
 
 def etas_like(suite, lams):
     """The values of eta, two digits each, at which the guarded coefficients are `lams` on average (DOGE App. B)."""
-    tensors = partial(stream, suite.base, suite.experts, [name for name in suite.base if re.search(ENCODER_MATRICES, name)])
-    return tuple(float(f"{eta_by_rule(tensors, lam, **GUARD):.2g}") for lam in lams)
+    tensors = [*stream(suite.base, suite.experts, [name for name in suite.base if re.search(ENCODER_MATRICES, name)])]
+    return tuple(float(f"{eta_by_rule(lambda: tensors, lam, **GUARD):.2g}") for lam in lams)
 
 
 def language_selection(suite, **how):

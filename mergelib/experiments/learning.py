@@ -69,7 +69,8 @@ def entropy_and_loss(suite, lam, ledger=None, recompute=False):
     groups = found[found["metric"] != "spearman"]
     counts = groups[groups["metric"] == "group loss"].set_index(["task", "group"])["count"].astype(int)
     groups = groups.pivot_table(index=["task", "group"], columns="metric", values="value", sort=False).assign(count=counts)
-    groups = groups.rename(columns={"group loss": "loss"}).assign(accuracy=100 * groups.pop("group accuracy"))
+    groups = groups.rename(columns={"group loss": "loss", "group accuracy": "accuracy"})
+    groups["accuracy"] *= 100
     return groups[groups["count"] > 0], rho
 
 

@@ -134,7 +134,7 @@ def _bad_lambda(e):
 
 def _eta_flat(e):
     rows = e.tried[(e.tried["method"] == "doge-ta") & e.tried["setting"].between(0.01, 0.09)]
-    spread = 100 * rows.groupby("label")["accuracy"].agg(lambda a: a.max() - a.min())
+    spread = rows.groupby("label")["accuracy"].agg(lambda a: a.max() - a.min())
     return (HOLDS if spread[JUDGED] <= 3 else FAILS), f"published spread 1.5 points over 0.01 to 0.09; measured {_each(spread)}"
 
 
