@@ -4,7 +4,7 @@
 >>> suite = ml.load_suite("sketch-8")
 >>> merged = ml.merge("doge-ta", suite.base, suite.experts, preset="exact", eta=0.15, damping=1.0)
 >>> list(ml.evaluate(merged, suite, tasks=["digits"]).columns)[:3]
-['accuracy', 'low', 'high']
+['task', 'accuracy', 'low']
 """
 
 from . import adapt  # noqa: F401  (its methods join the registry)

@@ -12,6 +12,7 @@ import matplotlib
 import nbformat
 import pandas as pd
 import pytest
+import torch
 from nbconvert.preprocessors import TagRemovePreprocessor
 
 pytest.importorskip("datasets", reason="the extra `paper` is not installed")
@@ -112,7 +113,8 @@ def reproduce(monkeypatch, tmp_path, shortened):
     monkeypatch.setattr(figures_base, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(adapt_learning, "CACHE", tmp_path)
     monkeypatch.setattr(Ledger.__init__, "__defaults__", (tmp_path / "results",))
-    return reproduce
+    yield reproduce
+    torch.set_printoptions(profile="default")           # the notebooks ran in this process
 
 
 @pytest.mark.filterwarnings("ignore:.*no direction can be shared by all")       # by as many tasks as a tiny tensor has rows

@@ -43,9 +43,9 @@ def emr(theta_0: Tensor, taus: Tensor, scales: Tensor) -> Tensor:
 
     tau_uni: see `elected`; m_i: where tau_i has its sign; `scales`: s_i, T numbers from `emr_first_pass`.
 
-    >>> emr(torch.zeros(2), torch.tensor([[1., -3.], [2., 1.]]), torch.tensor([1., 0.5]))
-    tensor([[ 2., -3.],
-            [ 1., -0.]])
+    >>> emr(torch.zeros(2), torch.tensor([[1., -3.], [2., -1.]]), torch.tensor([1., 0.5]))
+    tensor([[ 2.0000, -3.0000],
+            [ 1.0000, -1.5000]])
     """
     unified = elected(taus)
     return theta_0 + per_task(scales, taus) * (taus * unified > 0) * unified
