@@ -115,7 +115,7 @@ def test_without_a_task_the_answer_says_what_to_do(tiny_panel):
 
 TASKS = ("signs", "digits")
 CELL = f"""import mergelib as ml
-from mergelib.panel import Sample, panel
+from mergelib.figures.panel import Sample, panel
 panel(Sample(ml.load_suite("sketch-8").subset({TASKS}), 50))"""
 
 
