@@ -28,6 +28,7 @@ from mergelib.measure.ledger import Ledger
 from mergelib.methods import METHODS
 from mergelib.networks import clip, t5
 from mergelib.networks.clip import image_features, normalise_pixels
+from mergelib.paths import RESULTS
 from mergelib.suites.sketch import SketchSuite
 from mergelib.suites.text import TEXT_MODELS, OurT5, TextSuite
 from mergelib.tasks import EIGHT, SPLITS
@@ -65,6 +66,17 @@ def base():
 @pytest.fixture
 def experts():
     return random_checkpoints()[1]
+
+
+@pytest.fixture(autouse=True)
+def committed_numbers_stay(monkeypatch):
+    """A test that would write into the shipped ledger fails."""
+    def guarded(self, *what):
+        assert self.folder != RESULTS, "This test would write into data/results; give it a ledger of its own."
+        record(self, *what)
+
+    record = Ledger.record
+    monkeypatch.setattr(Ledger, "record", guarded)
 
 
 @pytest.fixture

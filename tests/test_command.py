@@ -52,14 +52,14 @@ def test_the_bits_do_not_depend_on_the_number_of_workers(tmp_path, call):
     assert (tmp_path / "1" / "model.safetensors").read_bytes() == (tmp_path / "2" / "model.safetensors").read_bytes()
 
 
-def test_presets_names_and_workers_reach_the_merge(tmp_path, monkeypatch, on_disk):  # noqa: F811
-    seen = {}
-    monkeypatch.setattr(__main__, "merge", lambda *arguments, **options: seen.update(options, arguments=arguments))
-    base, experts = on_disk
-    assert main(["merge", "--base", str(base), "--expert", f"one={experts['task-0']}", "--expert", str(experts["task-1"]),
-                 "--method", "doge-ta", "--preset", "code", "--out", str(tmp_path), "--workers", "2"]) == 0
-    assert seen["arguments"][2] == {"one": experts["task-0"], "task-1": experts["task-1"]}
-    assert seen["preset"] == "code" and seen["executor"]._max_workers == 2 and seen["shard_size"] == 5e9
+def test_presets_and_names_reach_the_merge(tmp_path, capsys, on_disk, base, experts):  # noqa: F811
+    where, files = on_disk
+    arguments = ("merge", "--base", where, "--expert", f"one={files['task-0']}", "--expert", files["task-1"],
+                 "--method", "doge-ta", "--preset", "code", "--workers", 1, "--out", tmp_path / "out")
+    assert main([*map(str, arguments)]) == 0 and main(["inspect", str(tmp_path / "out")]) == 0
+    chosen = {"one": experts["task-0"], "task-1": experts["task-1"]}
+    assert identical(read_state(tmp_path / "out"), merge("doge-ta", base, chosen, preset="code"))
+    assert "from one, task-1" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, call):

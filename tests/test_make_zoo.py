@@ -68,11 +68,6 @@ def test_the_manifest_says_how_long_a_model_took_and_on_what(folder, tmp_path):
     assert entry["machine"] == DEVICE and entry["seconds"] >= 0
 
 
-def test_workers_can_be_given_what_make_zoo_does():
-    # a function of a `__main__` module cannot be found by the processes that are to run it
-    assert {make._draw.__module__, make._train_expert.__module__} == {"mergelib.zoo.make"}
-
-
 def test_a_multi_task_model_learns_all_its_tasks(folder, tmp_path):
     heads = {task: torch.randn(128, 3, generator=torch.Generator().manual_seed(i)) for i, task in enumerate(("signs", "dice"))}
     visual, losses = build_clip("tiny").visual, []

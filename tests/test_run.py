@@ -85,10 +85,14 @@ def test_a_parameter_that_the_notebook_lacks_is_refused(notebooks):
         executing.execute(source, notebooks, {"nubmer": "2"})
 
 
-@pytest.mark.parametrize("text, value", [("True", True), ("False", False), ("-3", -3), ("0.07", 0.07), ("1e-3", 0.001),
-                                         ("None", None), ("ViT-B-32", "ViT-B-32"), ("05-", "05-"), ("sketch 8", "sketch 8")])
-def test_command_line_values_become_what_they_look_like(text, value):
-    assert executing._literal(text) == value and type(executing._literal(text)) is type(value)
+def test_command_line_values_become_what_they_look_like(notebooks, tmp_path):
+    values = {"True": True, "-3": -3, "0.07": 0.07, "1e-3": 0.001, "None": None, "ViT-B-32": "ViT-B-32", "05-": "05-"}
+    source = write_notebook(notebooks / "01-tiny.ipynb", last=f"print([{', '.join(f'v{i}' for i in range(len(values)))}])")
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells[1].source = "\n".join(f"v{i} = 0" for i in range(len(values)))
+    nbformat.write(notebook, source)
+    executing.execute(source, tmp_path, {f"v{i}": text for i, text in enumerate(values)})
+    assert nbformat.read(tmp_path / source.name, as_version=4).cells[2].outputs[0].text == f"{[*values.values()]}\n"
 
 
 def test_cleaning_drops_what_changes_from_run_to_run_and_keeps_the_results():

@@ -70,7 +70,8 @@ def test_all_committed_numbers_belong_to_models_of_the_zoo():
 @pytest.mark.parametrize("which", SHIPPED)
 def test_a_random_sample_of_the_ledger_is_measured_again(which):
     # Another processor sums in another order; a logit moves in its last digits, and of 600 pictures few change sides.
-    table = spot_check(load_suite(*SHIPPED[which]), count=3, seed=1)
-    assert len(table) == 3
+    count = 3 if which == "seed 0" else 1       # most merges take seconds
+    table = spot_check(load_suite(*SHIPPED[which]), count, seed=1)
+    assert len(table) == count
     shown = table[["method", "tasks", "task", "value", "fresh"]].to_string()
     assert (table["value"] - table["fresh"]).abs().max() <= 0.01, shown

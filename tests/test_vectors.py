@@ -63,9 +63,19 @@ def test_a_direction_that_all_tasks_share_lies_inside_the_shared_subspace():
 def test_task_arithmetic_with_one_expert_goes_lambda_of_its_way_inside_and_outside(lam):
     base, experts = random_checkpoints(tasks=1)
     merged = merge("task-arithmetic", base, experts, lam=lam)
-    lengths = ex.step_lengths(suite_of(base, experts), merged=merged, pretrained=base)
-    assert lengths.loc["merged"].tolist() == pytest.approx([lam, lam], rel=1e-4)        # fp32 sums over differences of 0.01
-    assert lengths.loc["pretrained"].tolist() == [0, 0]
+    # fp32 sums over differences of 0.01
+    assert solver.step_length(suite_of(base, experts), merged) == pytest.approx([lam, lam], rel=1e-4)
+    assert solver.step_length(suite_of(base, experts), base) == [0, 0]
+
+
+def test_lengths_of_merges_are_measured_once(tmp_path, monkeypatch, one_process):
+    base, experts = random_checkpoints(tasks=1)
+    jobs = {name: ex.Job("task-arithmetic", "", {"lam": lam}) for name, lam in (("all", 1.0), ("half", 0.5))}
+    suite = suite_of(base, experts)
+    table = ex.step_lengths(suite, jobs, Ledger(tmp_path))
+    assert table.round(4).to_dict("index") == {"all": {"inside": 1, "outside": 1}, "half": {"inside": 0.5, "outside": 0.5}}
+    monkeypatch.setattr(solver, "merge", None)
+    assert ex.step_lengths(suite, jobs, Ledger(tmp_path)).equals(table)
 
 
 def test_a_step_outside_the_shared_subspace_counts_outside_only():
@@ -73,10 +83,9 @@ def test_a_step_outside_the_shared_subspace_counts_outside_only():
     tau = torch.randn(12, 12, generator=torch.Generator().manual_seed(0))
     basis = shared_subspace(tau[None])
     base, step = {name: torch.zeros(12, 12)}, project_out(tau, basis)
-    merged = {"out": {name: 0.5 * step}, "in": {name: 0.5 * (tau - step)}}
-    lengths = ex.step_lengths(suite_of(base, {"a": {name: tau}}), **merged)
-    assert lengths.loc["out"].tolist() == pytest.approx([0, 0.5], abs=1e-5)             # fp32
-    assert lengths.loc["in"].tolist() == pytest.approx([0.5, 0], abs=1e-5)
+    suite = suite_of(base, {"a": {name: tau}})
+    assert solver.step_length(suite, {name: 0.5 * step}) == pytest.approx([0, 0.5], abs=1e-5)             # fp32
+    assert solver.step_length(suite, {name: 0.5 * (tau - step)}) == pytest.approx([0.5, 0], abs=1e-5)
 
 
 def test_a_loss_that_is_linear_in_the_weights_changes_as_the_taylor_step_says(suite, tmp_path, monkeypatch, one_process):

@@ -15,17 +15,17 @@ from .vectors import DIGITS
 
 RANK_RATIOS = (0.02, 0.05, 0.1, 1 / 6, 0.2, 0.3, 0.5, 0.7, 0.9)
 DIRECTIONS = ("orthogonal", "along")
+ADAM = {"solver": "adam", "steps": 400}         # along a small subspace there is no exact solution
 
 
 def rank_rows(suite, eta, **how):
     """DOGE Fig. 4, Tab. 7: DOGE TA against the rank ratio, delta orthogonal to the shared subspace, along it, and free.
 
-    All by 400 steps of Adam: along a small subspace there is no exact solution.
+    All by 400 steps of Adam.
     """
-    adam = {"solver": "adam", "steps": 400}
-    jobs = [Job("doge-ta", preset, {**adam, "eta": value, "direction": direction, "rank_ratio": ratio})
+    jobs = [Job("doge-ta", preset, {**ADAM, "eta": value, "direction": direction, "rank_ratio": ratio})
             for preset, value in eta.items() for direction in DIRECTIONS for ratio in RANK_RATIOS]
-    jobs += [Job("doge-ta", preset, {**adam, "eta": value, "direction": "free"}) for preset, value in eta.items()]
+    jobs += [Job("doge-ta", preset, {**ADAM, "eta": value, "direction": "free"}) for preset, value in eta.items()]
     return measure("rank", suite, jobs, **how)
 
 

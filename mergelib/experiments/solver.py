@@ -10,6 +10,7 @@ import torch
 
 from ..adapt.gradients import loss_gradient
 from ..measure.ledger import canonical
+from ..merging.loop import merge
 from ..merging.work import stream
 from ..methods import ENCODER_MATRICES
 from ..methods.doge.delta import Problem
@@ -67,21 +68,37 @@ def damping_sweep(suite, eta, dampings=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), **
     return table.groupby(damping)["value"].mean().rename("accuracy")
 
 
-def step_lengths(suite, **merged):
-    """How far merged models (name -> state dict) go along the task vectors, inside and outside the shared subspace.
+def step_lengths(suite, jobs, ledger=None, recompute=False):
+    """How far merges (name -> `Job`) go along the task vectors: DataFrame, name by inside, outside; see `step_length`."""
+    found = from_ledger("step-lengths", suite, list(jobs.values()), _length_keys, _lengths, ledger, recompute)
+    return pd.DataFrame([{row["metric"].split()[-1]: row["value"] for row in rows} for rows in found], index=list(jobs))
+
+
+def _length_keys(suite, job):
+    """The ledger keys of one merge's lengths."""
+    row = next(ledger_rows(suite, job)) | {"task": ""}
+    return [{**row, "metric": f"step {part}"} for part in ("inside", "outside")]
+
+
+def _lengths(suite, job):
+    """Merge, and give the ledger rows of both lengths."""
+    merged = merge(job.method, suite.base, suite.experts, preset=job.preset or None, **job.options)
+    return [valued(*each) for each in zip(_length_keys(suite, job), step_length(suite, merged))]
+
+
+def step_length(suite, merged):
+    """How far a merged model goes along the task vectors: (inside, outside) the shared subspace.
 
     Over all transformer matrices sum_j <P tau_j, P M> / sum_j ||P tau_j||^2, M the merged step and P the projection on the
-    subspace or out of it. 1 is as far as the experts went. DataFrame: name by inside, outside.
+    subspace or out of it. 1 is as far as the experts went.
     """
-    sums = {name: torch.zeros(2, 2) for name in merged}      # inside and outside: product with the step, square
+    sums = torch.zeros(2, 2)            # inside and outside: product with the step, square
     keys = [name for name in suite.base if re.search(ENCODER_MATRICES, name)]
     for key, theta_0, taus in stream(suite.base, suite.experts, keys):
         outside = torch.stack([project_out(tau, shared_subspace(taus)) for tau in taus])
-        for name, state in merged.items():
-            for i, part in enumerate((taus - outside, outside)):
-                sums[name][i] += torch.stack([(part * (state[key] - theta_0)).sum(), part.square().sum()]).cpu()
-    return pd.DataFrame({name: {"inside": (s[0, 0] / s[0, 1]).item(), "outside": (s[1, 0] / s[1, 1]).item()}
-                         for name, s in sums.items()}).T
+        for i, part in enumerate((taus - outside, outside)):
+            sums[i] += torch.stack([(part * (merged[key] - theta_0)).sum(), part.square().sum()]).cpu()
+    return (sums[:, 0] / sums[:, 1]).tolist()
 
 
 def solver_losses(suite, eta, ledger=None, recompute=False):

@@ -9,6 +9,8 @@ from matplotlib import font_manager, get_data_path
 from ..paths import FIGURES, write_atomically
 from .style import STYLE
 
+KINDS = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}     # without metadata
+
 # matplotlib's own DejaVu Sans goes before the system's, which differs, so that figures are alike on every machine.
 OWN = sorted(Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))
 for file in OWN:
@@ -25,17 +27,17 @@ def new_figure(width=6.4, height=4.0, **grid):
 
 def save(figure, name):
     """Write `figures/<name>.png` and `.pdf` without timestamps (the same figure gives the same bytes) and close it."""
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
+    for kind, metadata in KINDS.items():
         write_atomically(FIGURES / f"{name}.{kind}",
                          lambda part, kind=kind, metadata=metadata: figure.savefig(part, format=kind, metadata=metadata))
     plt.close(figure)
 
 
 def show(figure, name, alt):
-    """Save a figure under a paper item's name and display it with a text for those who cannot see it."""
-    from IPython.display import display
+    """Save a figure under a paper item's name and display what was saved, with a text for those who cannot see it."""
+    from IPython.display import Image, display
     save(figure, name)
-    display(figure, metadata={"image/png": {"alt": alt}})
+    display(Image(FIGURES / f"{name}.png", alt=alt))
 
 
 def lines(axis, table, x, y, error=None):

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from ..networks.t5 import (
     BATCH,
@@ -68,6 +67,7 @@ def as_numbers(texts):
 
 def rank_correlation(found, wanted):
     """Spearman's rho; 0 where one side is constant and says nothing."""
+    from scipy.stats import spearmanr  # takes most of a second to import
     return 0.0 if np.ptp(found) == 0 or np.ptp(wanted) == 0 else float(spearmanr(found, wanted).statistic)
 
 

@@ -2,8 +2,6 @@
 
 import math
 
-from scipy.stats import binomtest
-
 
 def rho_interval(rho, n):
     """About 95 % (low, high) for Spearman's rho by Fisher's transformation with Fieller's variance 1.06 / (n - 3)."""
@@ -18,5 +16,6 @@ def wilson(hits, n):
     >>> print(f"{low:.2f} to {high:.2f}")
     0.49 to 0.94
     """
+    from scipy.stats import binomtest  # takes most of a second to import
     interval = binomtest(hits, n).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)

@@ -29,13 +29,12 @@ class Ledger:
 
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
-        self.rows = {}
         self._read()
 
     def _read(self):
         """Take in what lies in the folder."""
-        for file in sorted(self.folder.glob("[!.]*.csv")):                 # a dot: a write that was killed
-            self.rows |= _rows(file, file.stat().st_mtime_ns, file.stat().st_size)
+        files = sorted(self.folder.glob("[!.]*.csv"))                      # a dot: a write that was killed
+        self.rows = _all(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)).copy()
 
     def find(self, wanted):
         """The row whose `KEY` columns are as in `wanted`, or None. `options` may be a dict."""
@@ -71,10 +70,18 @@ def _key(row):
     return tuple(canonical(row[name]) if name == "options" else str(row[name]) for name in KEY)
 
 
+@lru_cache(maxsize=4)
+def _all(files):
+    """The rows of all files (name, time, size) by their keys; kept in memory until one changes."""
+    return {key: row for file in files for key, row in _rows(*file).items()}
+
+
 @lru_cache(maxsize=64)
 def _rows(file, written, size):
     """The rows of one file by their keys; kept in memory until the file changes."""
-    return {_key(row): row for row in _read(file).to_dict("records")}
+    table = _read(file)
+    keys, values = (zip(*(table[name].tolist() for name in names)) for names in (KEY, COLUMNS))
+    return {key: dict(zip(COLUMNS, row)) for key, row in zip(keys, values)}
 
 
 def _read(file):
