@@ -23,8 +23,10 @@ from torch.nn.functional import cross_entropy
 from mergelib.adapt import learning as adapt_learning
 from mergelib.adapt.gradients import tower_with
 from mergelib.checkpoints.adapters import Adapter
+from mergelib.checkpoints.compatible import check_compatible
 from mergelib.experiments import ablations, corruptions, measuring, ranks
 from mergelib.measure.ledger import Ledger
+from mergelib.merging.plan import which_rules
 from mergelib.methods import METHODS
 from mergelib.networks import clip, t5
 from mergelib.networks.clip import image_features, normalise_pixels
@@ -77,6 +79,11 @@ def committed_numbers_stay(monkeypatch):
 
     record = Ledger.record
     monkeypatch.setattr(Ledger, "record", guarded)
+
+
+def check(base, experts):
+    """What `check_compatible` says where everything is to be merged."""
+    return check_compatible(base, experts, which_rules(base, {"keys": "", "others": "base"}))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mergelib import experiments as ex
 from mergelib.experiments import ranks
 from mergelib.experiments.choosing import ETAS
 from mergelib.measure.scoring import pack_hits
-from mergelib.methods.linear import ENCODER_MATRICES
+from mergelib.methods import ENCODER_MATRICES
 from mergelib.tasks import EIGHT
 
 BEST = {"nothing": 0.12, "shared subspace": 0.05, "task-aware lambda": 0.25, "delta": 0.2}

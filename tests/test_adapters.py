@@ -5,12 +5,11 @@ import math
 
 import pytest
 import torch
-from conftest import random_checkpoints
+from conftest import check, random_checkpoints
 from safetensors.torch import save_file
 from test_merge import FAST, identical, rounded
 
 from mergelib import CheckpointError, merge
-from mergelib.checkpoints.compatible import check_compatible
 from mergelib.checkpoints.states import open_state, read_state, write_state
 from mergelib.merging.preview import inspect, preview
 from mergelib.merging.work import read_tensor
@@ -124,7 +123,7 @@ def test_an_adapter_is_no_base_and_one_that_changes_nothing_no_expert(tmp_path, 
     with pytest.raises(CheckpointError, match="is a LoRA adapter. It can be an expert"):
         open_state(folder)
     with pytest.raises(CheckpointError, match="expert a: is equal to the base"):
-        check_compatible(base, {"a": open_state(folder, base)})
+        check(base, {"a": open_state(folder, base)})
 
 
 def test_a_damaged_configuration_is_named(tmp_path, base):

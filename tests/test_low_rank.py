@@ -88,11 +88,12 @@ def test_presets_mean_what_the_papers_and_the_code_mean():
         assert METHODS[method].settings("code")["rank"] == METHODS[method].settings("exact")["rank"] == "matrix"
 
 
-def test_of_a_t5_the_released_code_merges_queries_and_values():
+def test_of_a_t5_the_matrices_in_the_blocks_are_merged_that_an_expert_touched():
     draw = torch.Generator().manual_seed(0)
     names = [NAME, NAME.replace(".q.", ".k."), NAME.replace(".q.", ".v."), "shared.weight"]
     base = {name: torch.randn(16, 16, generator=draw) for name in names}
-    experts = [{name: tensor + 0.1 * torch.randn(16, 16, generator=draw) for name, tensor in base.items()} for _ in range(2)]
+    experts = [{name: tensor if name == names[1] else tensor + 0.1 * torch.randn(16, 16, generator=draw)
+                for name, tensor in base.items()} for _ in range(2)]
     merged = merge("doge-ta", base, experts, preset="code", steps=2)
     assert [name for name in names if not torch.equal(merged[name], base[name])] == [names[0], names[2]]
 
@@ -129,18 +130,18 @@ def test_doge_solves_for_the_coefficients_that_it_merges_with(solver, steps):
 @pytest.mark.parametrize("lam_max", [0.31, 0.5, 1.0, 1e9])
 def test_eta_makes_up_for_the_cap(lam_max):
     taus = uneven()
-    eta = eta_by_rule(lambda: [(NAME, None, taus)], 0.3, lam_max=lam_max)
+    eta = eta_by_rule(lambda: [(NAME, taus[0], taus)], 0.3, lam_max=lam_max)
     assert coefficients_of(taus, eta, lam_max=lam_max).mean().item() == pytest.approx(0.3, rel=1e-5)
 
 
 def test_without_a_cap_the_rule_is_the_papers():
     taus = low_rank()
     norms = taus.flatten(1).norm(dim=1)
-    plain = eta_by_rule(lambda: [(NAME, None, taus)], 0.3)
+    plain = eta_by_rule(lambda: [(NAME, taus[0], taus)], 0.3)
     assert plain == pytest.approx(0.3 / (1 / norms).mean().item())
-    assert eta_by_rule(lambda: [(NAME, None, taus)], 0.3, lam_max=math.inf) == pytest.approx(plain, rel=1e-6)
+    assert eta_by_rule(lambda: [(NAME, taus[0], taus)], 0.3, lam_max=math.inf) == pytest.approx(plain, rel=1e-6)
     with pytest.raises(ValueError, match="lam_max is 0.2, so the coefficients cannot be 0.3 on average"):
-        eta_by_rule(lambda: [(NAME, None, taus)], 0.3, lam_max=0.2)
+        eta_by_rule(lambda: [(NAME, taus[0], taus)], 0.3, lam_max=0.2)
 
 
 # --- TSV-M

@@ -9,7 +9,9 @@ import torch
 from safetensors import safe_open
 
 from mergelib import CheckpointError
-from mergelib.checkpoints.shards import Folder, described, plan_shards, write_at
+from mergelib.checkpoints.content import described
+from mergelib.checkpoints.folder import Folder
+from mergelib.checkpoints.shards import plan_shards, write_at
 
 STATE = {"b": torch.arange(6.).reshape(2, 3), "a": torch.tensor([1.5, -2, 3], dtype=torch.bfloat16), "n": torch.tensor(7),
          "empty": torch.zeros(0, 4), "flag": torch.tensor([True, False, True]),
@@ -104,7 +106,8 @@ def test_what_is_not_whole_is_taken_away_and_the_rest_is_not_redone(tmp_path):
     after = (tmp_path / first.file).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     check(read(tmp_path))
-    assert not folder(tmp_path, 24).pending()
+    with folder(tmp_path, 24) as target:
+        assert not target.pending()
 
 
 def test_nothing_stays_of_a_merge_that_finished_no_shard(tmp_path):
@@ -128,22 +131,22 @@ def test_a_full_disk_is_found_before_anything_is_merged(tmp_path, monkeypatch):
 def test_another_merge_s_folder_is_refused(tmp_path):
     with folder(tmp_path) as target:
         fill(target)
-    with pytest.raises(CheckpointError, match=r"holds another merge .*differs: settings\)"):
-        folder(tmp_path, recipe={**RECIPE, "settings": {"lam": 0.4}})
-    with pytest.raises(CheckpointError, match=r"differs: shards\)"):
-        folder(tmp_path, limit=10)
+    refused(folder(tmp_path, recipe={**RECIPE, "settings": {"lam": 0.4}}), r"holds another merge .*differs: settings\)")
+    refused(folder(tmp_path, limit=10), r"differs: shards\)")
     (tmp_path / "merge.json").write_text("{")
-    with pytest.raises(CheckpointError, match="damaged"):
-        folder(tmp_path)
+    refused(folder(tmp_path), "damaged")
     (tmp_path / "merge.json").unlink()
-    with pytest.raises(CheckpointError, match="already holds model.safetensors, which no merge wrote"):
-        folder(tmp_path)
+    refused(folder(tmp_path), "already holds model.safetensors, which no merge wrote")
+
+
+def refused(target, message):
+    with pytest.raises(CheckpointError, match=message), target:
+        pytest.fail("merged all the same")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out").touch()
-    with pytest.raises(CheckpointError, match="out is a file"):
-        folder(tmp_path / "out")
+    refused(folder(tmp_path / "out"), "out is a file")
 
 
 def test_configuration_and_tokenizer_are_copied_and_weights_are_not(tmp_path):

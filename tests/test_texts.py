@@ -17,7 +17,7 @@ from mergelib.measure.answers import as_numbers, rank_correlation, rank_shares
 from mergelib.measure.intervals import rho_interval
 from mergelib.measure.ledger import Ledger
 from mergelib.measure.scoring import pack_hits
-from mergelib.methods.linear import ENCODER_MATRICES
+from mergelib.methods import ENCODER_MATRICES
 from mergelib.networks.t5 import (
     END,
     PAD,

@@ -7,7 +7,6 @@ import torch
 from ..methods import EXEMPLARS, METHODS, Method
 from ..methods.doge.delta import DOGE, PRESETS, Mask, Problem, doge, doge_by_rule_pass, doge_first_pass, doge_vectors
 from ..methods.options import Examples, Init, Rate, Steps, declared
-from ..methods.tensors import ENCODER_MATRICES
 from ..progress import progress
 from .adamerging import ADAMERGING, LEARNED, learn_coefficients
 from .gradients import loss_gradient
@@ -36,7 +35,7 @@ METHODS["doge-am"] = Method(
     defaults={"eta": None, **LEARNING}, **LEARNED,
     presets={"paper": PRESETS["paper"],
              "code": {**PRESETS["code"], "delta": "per_task", "rank_ratio": None, **ADAMERGING["presets"]["fusionbench"]},
-             "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "solver_steps": PRESETS["exact"]["steps"]}})
+             "exact": {"keys": None, "solver": "exact", "solver_steps": PRESETS["exact"]["steps"]}})
 
 
 # --- DOGE before its approximation: Eq. 4 as it stands, where Eq. 5 puts task vectors in the gradients' place ------------

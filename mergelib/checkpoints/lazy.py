@@ -20,25 +20,38 @@ class LazyState(Mapping):
     """A state dict on disk: a tensor is read when it is asked for, and its file is closed again.
 
     Holds paths, shapes and dtypes only, so it is small and can be sent to other processes. Reading a tensor with NaN or
-    infinity raises CheckpointError.
+    infinity raises CheckpointError, and so does reading a file that was replaced since it was opened.
     """
 
-    def __init__(self, files, known):
+    def __init__(self, files, known, stored=None, stamps=None):
         self.files = files          # name -> path
         self.known = known          # name -> (shape, dtype)
+        self.stored = stored or {}  # name -> what it is called in its file, where that is another name
+        self.stamps = {file: stamp(file) for file in set(files.values())} if stamps is None else stamps
 
     def __getitem__(self, name):
-        with opened(self.files[name]) as handle:
-            return self._checked(name, handle.get_tensor(name))
+        return self._checked(name, self.as_it_is(name))
+
+    def as_it_is(self, name):
+        """A tensor, whatever its values."""
+        with opened(self._file(name)) as handle:
+            return handle.get_tensor(self.stored.get(name, name))
+
+    def _file(self, name):
+        """The file of a tensor, if it is the one that was opened."""
+        file = self.files[name]
+        if file.exists() and stamp(file) != self.stamps[file]:
+            raise CheckpointError(f"{file} was replaced or written over while it was being merged. Call again.")
+        return file
 
     def pieces(self, name, count):
         """The numbers of a tensor in their order, flat and `count` at a time; reading them is faster than mapping the file."""
-        (shape, dtype), file = self.known[name], self.files[name]
+        (shape, dtype), file = self.known[name], self._file(name)
         with opened(file):
             pass                # whole, as its header says
         with open(file, "rb", buffering=0) as handle:
             header = json.loads(handle.read(length := int.from_bytes(handle.read(8), "little")))
-            handle.seek(8 + length + header[name]["data_offsets"][0])
+            handle.seek(8 + length + header[self.stored.get(name, name)]["data_offsets"][0])
             for start in range(0, max(size := math.prod(shape), 1), count):
                 piece = torch.empty(min(count, size - start), dtype=dtype)
                 handle.readinto(piece.view(torch.uint8).numpy())
@@ -66,7 +79,13 @@ class LazyState(Mapping):
 
     def only(self, name):
         """The same checkpoint with nothing but one tensor."""
-        return type(self)({name: self.files[name]}, {name: self.known[name]})
+        return self.renamed({name: name})
+
+    def renamed(self, names):
+        """The same checkpoint with these tensors only, under other names: new name -> name."""
+        return type(self)({new: self.files[name] for new, name in names.items()},
+                          {new: self.known[name] for new, name in names.items()},
+                          {new: self.stored.get(name, name) for new, name in names.items()}, self.stamps)
 
     def paths(self):
         """The files that hold numbers, sorted."""
@@ -77,7 +96,8 @@ class LazyState(Mapping):
         state = {}
         for file in self.paths():
             with opened(file) as handle:
-                state |= {name: handle.get_tensor(name) for name in self.files if self.files[name] == file}
+                state |= {name: handle.get_tensor(self.stored.get(name, name)) for name in self.files
+                          if self.files[name] == file}
         return {name: state[name] for name in self.files}
 
 
@@ -121,6 +141,12 @@ def lazy_state(path):
             known |= {name: _facts(file, name, handle.get_slice(name)) for name in names}
         where |= dict.fromkeys(names, file.absolute())
     return LazyState(where, known)
+
+
+def stamp(file):
+    """By what a file is known to be as it was: a copy, and one that was written over, has another inode or change time."""
+    found = file.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def not_finite(tensor):

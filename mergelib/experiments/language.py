@@ -5,8 +5,8 @@ import re
 import pandas as pd
 
 from ..merging.work import stream
-from ..methods import METHODS
-from ..methods.linear import ENCODER_MATRICES, eta_by_rule
+from ..methods import ENCODER_MATRICES, METHODS
+from ..methods.linear import eta_by_rule
 from .ablations import ablation
 from .choosing import DOGE, LAMBDAS, choose, chosen_jobs
 from .measuring import Job, measure, reference_rows

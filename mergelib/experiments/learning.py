@@ -1,6 +1,5 @@
 """What do learned coefficients look like, and is a sure model right? Measurements of notebook 10."""
 
-import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ from scipy.stats import spearmanr
 from torch.nn.functional import cross_entropy
 
 from ..adapt.adamerging import EVERY
+from ..checkpoints.blocks import matching
 from ..merging.loop import first_pass, merge
 from ..methods import METHODS
 from .measuring import SCORES, Job, from_ledger, label, ledger_rows, valued, with_options
@@ -35,7 +35,7 @@ def coefficients(suite, jobs, ledger=None, recompute=False):
 def _keys(suite, job):
     """The ledger keys of a job's coefficients."""
     settings = METHODS[job.method].settings(job.preset or None, **job.options)
-    names = [name for name in by_depth(suite.tensors) if re.search(settings["keys"], name)]
+    names = by_depth(matching(settings["keys"], suite.tensors))
     places = [(name, settings["steps"]) for name in names]
     if settings["granularity"] == "task":
         places = [("", step) for step in range(0, settings["steps"] + 1, EVERY)]

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 
 from ..merging.work import stream
+from ..methods import ENCODER_MATRICES
 from ..methods.doge.subspace import as_matrices, leading_left
-from ..methods.linear import ENCODER_MATRICES
 from .gaps import averages_by
 from .measuring import Job, measure
 from .vectors import DIGITS

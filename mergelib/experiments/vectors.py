@@ -8,8 +8,8 @@ import torch
 
 from ..checkpoints.states import flatten_state
 from ..merging.work import stream
+from ..methods import ENCODER_MATRICES
 from ..methods.doge.subspace import as_matrices, project_out, shared_subspace
-from ..methods.linear import ENCODER_MATRICES
 from .choosing import LAMBDAS
 from .measuring import Job, measure
 

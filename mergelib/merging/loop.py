@@ -1,6 +1,6 @@
 """How does a method become a merged checkpoint? Here is the only loop over a checkpoint's tensors."""
 
-import re
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Executor, as_completed
 from functools import partial
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.compatible import check_compatible
+from ..checkpoints.blocks import matching
+from ..checkpoints.folder import Folder
 from ..checkpoints.lazy import facts
-from ..checkpoints.shards import Folder
 from ..checkpoints.states import open_state, read_state
-from ..methods import ENCODER_MATRICES, METHODS, call
+from ..methods import METHODS, call
 from ..methods.linear import eta_by_rule
 from ..progress import progress
 from ..workers import ByValue
 from .passes import prepare
-from .plan import as_mapping, check_out, check_suite, known_method, open_all, recipe_of, works
+from .plan import as_mapping, check_out, check_suite, decide, known_method, open_all, recipe_of, works
 from .work import do, stream
 
 
@@ -47,20 +47,24 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     settings = spec.settings(preset, **options)
     check_out(spec, out)
     source, keep = base, bool(spec.data) or (out is None and executor is None)
-    base, experts = open_all(base, experts, read_state if keep else open_state)
-    check_compatible(base, experts)
+    base, experts, notes = open_all(base, experts, read_state if keep else open_state)
+    rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
+    say([*notes, *more])
     if spec.data:
         check_suite(spec, settings, experts)
     known = {**settings, "base": base, "tasks": tuple(experts)}
     if spec.finish:
         merged, experts = _merge_below(settings, base, experts), {task: _in_fp32(expert) for task, expert in experts.items()}
         return call(spec.finish, merged, experts, **{**known, "base": _in_fp32(base)})
-    todo = works(method, base, experts, settings, out_dtype)
+    todo = works(method, base, experts, settings, out_dtype, rules)
     if out is None:
         target = _InMemory(base, tuple(experts) if spec.per_task else None)
     else:
+        by_name = {name: work for work in todo for name in (work.name, *work.aliases)}
         target = Folder(out, recipe_of(method, base, experts, settings, out_dtype),
-                        {work.name: (facts(base, work.name)[0], work.dtype) for work in todo}, shard_size, _folder(source))
+                        {name: (facts(base, name)[0], work.dtype) for name, work in by_name.items()}, shard_size,
+                        source if isinstance(source, (str, Path)) else None, (base, *experts.values()),
+                        lambda name: by_name[name].digest())
     with target:
         _merge_into(target, todo, spec, known, keep, executor)
     return target.result()
@@ -73,25 +77,28 @@ def first_pass(method: str, base: Mapping, experts: Mapping, preset: str | None 
     """
     spec = known_method(method)
     settings = spec.settings(preset, **options)
-    todo = [work for work in works(method, base, experts, settings, None) if work.rule == "method"]
+    rules, _ = decide(base, experts, settings)
+    todo = [work for work in works(method, base, experts, settings, None, rules) if work.rule == "method"]
     return prepare(todo, spec, {**settings, "base": base, "tasks": tuple(experts)}, keep=True)
 
 
 def _merge_into(target, todo, spec, known, keep, executor):
     """Do the works whose results a target does not have yet."""
     missing = set(target.pending())
-    pending = [work for work in todo if work.name in missing]
+    for work in todo:
+        work.wanted = tuple(name for name in (work.name, *work.aliases) if name in missing)
+    pending = [work for work in todo if work.wanted]
     if pending:         # else all shards are whole, and only the index may be missing
         prepare([work for work in todo if work.rule == "method"], spec, known, keep, executor)
     for work in pending:
-        work.place = target.place(work.name)
+        work.places = [place for place in map(target.place, work.wanted) if place]
     pending.sort(key=_shard_and_size)
     _run(pending, executor, target, spec.title)
 
 
 def _shard_and_size(work):
     """Shard by shard, long ones first."""
-    shard = str(work.place[0]) if work.place else ""
+    shard = str(work.places[0][0]) if work.places else ""
     return shard, -work.size()
 
 
@@ -100,10 +107,11 @@ def _run(pending, executor, target, title):
     done = _submitted(pending, executor) if executor else ((work, work.run()) for work in pending)
     with progress(None, f"merging with {title}", total=sum(work.size() for work in pending), unit="B", unit_scale=True,
                   delay=2) as bar:
-        for work, tensor in done:
-            target.take(work.name, tensor)
+        for work, result in done:
+            for name in work.wanted:
+                target.take(name, result)
             bar.update(work.size())
-            work.kept = tensor = None
+            work.kept = result = None
 
 
 def _submitted(pending, executor):
@@ -144,9 +152,10 @@ class _InMemory:
         return {task: {name: self.merged[name][i] for name in self.names} for i, task in enumerate(self.tasks)}
 
 
-def _folder(source):
-    """The folder that a source is, or None."""
-    return Path(source) if isinstance(source, (str, Path)) and Path(source).is_dir() else None
+def say(notes):
+    """Warn of what a person should know about a merge that goes on, such as what is left out."""
+    if notes:
+        warnings.warn("\n  ".join(["About this merge:", *notes]), stacklevel=3)
 
 
 def _merge_below(settings, base, experts):
@@ -164,7 +173,7 @@ def _in_fp32(state):
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
-def eta_for_mean_lambda(base, experts, target: float = 0.3, keys: str = ENCODER_MATRICES) -> float:
+def eta_for_mean_lambda(base, experts, target: float = 0.3, keys: str | None = None) -> float:
     """`eta_by_rule` of checkpoints: `base`, `experts` are state dicts as for `merge`."""
-    names = [name for name in base if re.search(keys, name)]
-    return eta_by_rule(partial(stream, base, as_mapping(experts), names), target, keys)
+    names = matching(keys, {name: len(facts(base, name)[0]) for name in base})
+    return eta_by_rule(partial(stream, base, as_mapping(experts), names), target, keys="")

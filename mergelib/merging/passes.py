@@ -1,9 +1,10 @@
 """What can one tensor not know? First passes go over all tensors before any is merged, and note what each one needs."""
 
-import re
 from collections import deque
 from functools import partial
 
+from ..checkpoints.blocks import matching
+from ..checkpoints.lazy import facts
 from ..methods import Method, call
 from ..progress import progress
 from ..workers import ByValue
@@ -23,7 +24,8 @@ class Tensors:
 
     def map(self, function, keys="", additive=False):
         """function(taus) of the works whose names match, in their order; `additive`: it may be the sum over pieces of them."""
-        works = [work for work in self.works if re.search(keys, work.name)]
+        chosen = set(matching(keys, {work.name: len(facts(work.base, work.name)[0]) for work in self.works}))
+        works = [work for work in self.works if work.name in chosen]
         if self.executor is None:
             yield from (work.look(function, additive) for work in self._shown(works))
             return

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoints.adapters import is_adapter
-from ..checkpoints.compatible import check_compatible
+from ..checkpoints.folder import RECIPE
 from ..checkpoints.lazy import facts, lazy_state
-from ..checkpoints.shards import RECIPE, plan_shards, size_of
+from ..checkpoints.shards import plan_shards, size_of
 from ..methods import METHODS
 from .loop import merge
-from .plan import check_out, open_all, which_rules
+from .plan import check_out, decide, open_all
 
 
 def preview(method, base, experts, preset=None, out=None, out_dtype=None, shard_size=5e9, **options):
@@ -26,16 +26,16 @@ def preview(method, base, experts, preset=None, out=None, out_dtype=None, shard_
     spec = METHODS[method]
     settings = spec.settings(preset, **options)
     check_out(spec, out)
-    base, experts = open_all(base, experts)
-    check_compatible(base, experts)
-    rules = which_rules(base, settings)
+    base, experts, notes = open_all(base, experts)
+    rules, more = decide(base, experts, settings)
     written = {name: _coming_out(facts(base, name), out_dtype) for name in base}
     lines = [f"{spec.title} ({spec.paper}; {spec.equation}), {_listed(settings)}",
              f"base and {len(experts)} experts ({', '.join(experts)}), {_size(_bytes(base))} each as dense checkpoints",
              *_fates(base, rules, spec),
              _output(out, written, shard_size),
              _memory(method, settings, base, experts, rules),
-             _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"])]
+             _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"]),
+             *notes, *more]
     return "\n".join(lines)
 
 

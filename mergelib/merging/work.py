@@ -6,13 +6,13 @@ from functools import partial
 import torch
 
 from ..checkpoints.adapters import Adapter
-from ..checkpoints.lazy import facts
+from ..checkpoints.compare import pieces_of
+from ..checkpoints.content import Digest
+from ..checkpoints.lazy import CheckpointError, facts, not_finite
 from ..checkpoints.shards import size_of, write_at
 from ..methods import METHODS, call
 from ..methods.linear import OTHERS
 from ..workers import ByValue, one_thread
-
-PIECE = 1 << 16         # entries, a megabyte or two with their task vectors: what stays in the cache is several times faster
 
 
 @dataclass
@@ -32,7 +32,9 @@ class Work:
     dtype: torch.dtype              # that comes out
     found: list = field(default_factory=list)        # for each transform, then for the method: what its first pass found
     kept: tuple | None = None       # in memory: what `read` gives, after how many transforms
-    place: tuple | None = None      # (file, byte) where the numbers go
+    aliases: tuple = ()             # names of tensors that are copies of this one
+    wanted: tuple = ()              # its name and those, as far as the target lacks them
+    places: list = field(default_factory=list)       # (file, byte) wherever the numbers go; none: they are handed back
 
     def size(self):
         """Bytes of the base's tensor."""
@@ -43,19 +45,23 @@ class Work:
         """Whether the method transforms task vectors, and needs them whole for that."""
         return METHODS[self.method].transforms and not METHODS[self.method].elementwise
 
-    def read(self):
-        """(theta_0, taus), the latter after those transforms whose first pass is done."""
-        theta_0, taus, done = self.kept or (*read_tensor(self.base, self.experts, self.name), 0)
+    def read(self, digests=None):
+        """(theta_0, taus), the latter after those transforms whose first pass is done; the numbers go into `digests`, too."""
+        if self.kept:
+            theta_0, taus, done = self.kept
+        else:
+            theta_0, taus, done = *read_tensor(self.base, self.experts, self.name, digests), 0
         return theta_0, self._transformed(taus, done)
 
-    def pieces(self):
+    def pieces(self, digests=None):
         """`read` in flat pieces of `PIECE` entries, as far as they can be made one by one."""
         if self.transformed_whole or any(isinstance(expert, Adapter) for expert in self.experts.values()):
-            yield self.read()
+            yield self.read(digests)
             return
         stored, generators = [pieces_of(state, self.name) for state in (self.base, *self.experts.values())], {}
         for start, *ends in zip(*stored):
-            theta_0, taus = read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name)
+            theta_0, taus = read_tensor({self.name: start}, {i: {self.name: end} for i, end in enumerate(ends)}, self.name,
+                                        digests)
             yield theta_0, self._transformed(taus, generators=generators)
 
     def _transformed(self, taus, done=0, **more):
@@ -69,31 +75,57 @@ class Work:
         return sum(function(taus) for _, taus in self.pieces()) if additive else function(self.read()[1])
 
     def run(self):
-        """The merged tensor, or None once its numbers are in their place."""
-        pieces = (piece.to(self.dtype) for piece in self._merged())
-        if self.place is not None:
-            file, byte = self.place
-            for piece in pieces:
-                byte = write_at(file, byte, piece)
-            return None
+        """The merged tensor, or once its numbers are in their places the digest of those that were read.
+
+        Raises CheckpointError for a result that is not finite, or does not fit its dtype.
+        """
+        digests = [Digest() for _ in range(1 + len(self.experts))] if self.places else None
+        pieces = (self._out(piece) for piece in self._merged(digests))
+        if self.places:
+            self._write(pieces)
+            return "".join(digest.hexdigest() for digest in digests)
         first, *rest = pieces
         if self.rule == "method" and not METHODS[self.method].elementwise:
             return first
         tensor = (torch.cat([first, *rest]) if rest else first).reshape(facts(self.base, self.name)[0])
         return tensor.expand(len(self.tasks), *tensor.shape) if METHODS[self.method].per_task else tensor
 
-    def _merged(self):
+    def digest(self):
+        """What `run` would give for a tensor that goes to disk, without merging: the digest of what is read for it."""
+        digests = [Digest() for _ in range(1 + len(self.experts))]
+        for state, digest in zip((self.base, *self.experts.values()), digests):
+            if not isinstance(state, Adapter):
+                digest.add(as_it_is(state, self.name))
+        return "".join(digest.hexdigest() for digest in digests)
+
+    def _write(self, pieces):
+        """Write pieces one after the other to every place."""
+        ends = list(self.places)
+        for piece in pieces:
+            ends = [(file, write_at(file, byte, piece)) for file, byte in ends]
+
+    def _out(self, piece):
+        """Numbers that come out, in their dtype."""
+        made = piece.to(self.dtype)
+        if self.rule != "base" and (count := not_finite(made)):
+            raise CheckpointError(f"{self.name}: {count} of the merged values {_why(piece, self.dtype)}")
+        return made
+
+    def _merged(self, digests):
         """The merged tensor in pieces: one, or flat ones where every entry is merged by itself."""
         if self.rule == "base":
-            yield self.base[self.name]
+            tensor = as_it_is(self.base, self.name)
+            if digests:
+                digests[0].add(tensor)
+            yield tensor
             return
         spec, function = METHODS[self.method], OTHERS.get(self.rule)
         if self.rule == "method":
             function = partial(spec.merge, **self._known(self.found[-1]))
             if not spec.elementwise:
-                yield function(*self.read())
+                yield function(*self.read(digests))
                 return
-        for piece in self.pieces():
+        for piece in self.pieces(digests):
             yield function(*piece)
 
     def _known(self, found):
@@ -120,9 +152,17 @@ def look(sent, function, additive):
         return ByValue(sent.value.look(function.value, additive))
 
 
-def pieces_of(state, name):
-    """The numbers of a tensor, in memory or on disk, flat and `PIECE` at a time."""
-    return state.pieces(name, PIECE) if hasattr(state, "pieces") else state[name].detach().reshape(-1).split(PIECE)
+def as_it_is(state, name):
+    """A tensor that nobody else holds, whatever its values."""
+    return state.as_it_is(name) if hasattr(state, "as_it_is") else state[name].detach().clone()
+
+
+def _why(piece, dtype):
+    """Why numbers are not finite, and what to do about it."""
+    if not_finite(piece):
+        return "are NaN or infinite in fp32. Look at this tensor in the base and the experts, and at the method's options."
+    return (f"do not fit {dtype}; the largest is {piece.abs().max().item():.3g}. Give another dtype (out_dtype, --dtype): "
+            f"bfloat16 or float32.")
 
 
 def only(state, name):
@@ -136,13 +176,26 @@ def stream(base, experts, names):
         yield name, *read_tensor(base, experts, name)
 
 
-def read_tensor(base, experts, name):
-    """(theta_0, taus) of one tensor, in fp32: the base's, and T x its shape; memory for T + 2 of it at most."""
-    theta_0 = base[name].detach().float()
+def read_tensor(base, experts, name, digests=None):
+    """(theta_0, taus) of one tensor, in fp32: the base's, and T x its shape; memory for T + 2 of it at most.
+
+    `digests`: of base and experts, to which the stored numbers are added; an adapter's are not, it is small and digested whole.
+    """
+    stored = base[name].detach()
+    _note(digests, 0, stored)
+    theta_0 = stored.float()
     taus = theta_0.new_empty(len(experts), *theta_0.shape)
-    for row, expert in zip(taus, experts.values()):
+    for i, (row, expert) in enumerate(zip(taus, experts.values()), start=1):
         if isinstance(expert, Adapter):
             row.copy_(expert.delta(name))
         else:
-            torch.sub(expert[name].detach().float(), theta_0, out=row)
+            stored = expert[name].detach()
+            _note(digests, i, stored)
+            torch.sub(stored.float(), theta_0, out=row)
     return theta_0, taus
+
+
+def _note(digests, i, stored):
+    """Add stored numbers to one of the digests, if there are any."""
+    if digests is not None:
+        digests[i].add(stored)

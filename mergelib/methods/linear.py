@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .options import Eta, Lam, Says
 from .registry import method
-from .tensors import ENCODER_MATRICES, Tensors, along, norms_of, over
+from .tensors import Tensors, along, norms_of, over
 
 LamMax = Annotated[float | None, Says("no coefficient is larger; None: no bound", above=0)]
 Scope = Annotated[Literal["layer", "task"], Says("a coefficient for each expert and tensor, or for each expert")]
@@ -77,17 +77,18 @@ def coefficients_of(taus: Tensor, eta: float, uniform: bool = False, lam_max: fl
     return torch.full_like(norms, eta) if uniform else norm_coefficients(norms, eta, lam_max)
 
 
-def eta_by_rule(tensors: Tensors, target: float = 0.3, keys: str = ENCODER_MATRICES, lam_max: float | None = None) -> float:
+def eta_by_rule(tensors: Tensors, target: float = 0.3, keys: str | None = None, lam_max: float | None = None) -> float:
     """The eta at which lam_i^l = eta / ||tau_i^l|| is `target` on average over tasks and tensors (DOGE App. B).
 
-    `keys`: pattern of the tensors that count. Task vectors that are zero do not. `lam_max`: see `coefficients_of`; it makes up
-    for what it takes off by a larger eta. Raises ValueError if no tensor is left, or if `lam_max` is below the target.
+    `keys`: pattern of the tensors that count, None for the matrices inside blocks. Task vectors that are zero do not.
+    `lam_max`: see `coefficients_of`; it makes up for what it takes off by a larger eta. Raises ValueError if no tensor is left,
+    or if `lam_max` is below the target.
     """
     norms = list(over(tensors, norms_of, keys))
     norms = torch.cat(norms) if norms else torch.zeros(0)
     if not (norms > 0).any():
-        raise ValueError("No transformer matrix was fine-tuned, or none has a known name, so eta cannot follow the rule for "
-                         "its mean coefficient. Give eta=...")
+        raise ValueError("No matrix inside a block was fine-tuned, so eta cannot follow the rule for its mean coefficient. "
+                         "Give eta=...")
     return _eta_for(norms[norms > 0], target, lam_max)
 
 
@@ -114,7 +115,7 @@ def norm_first_pass(tensors: Tensors, scope: Scope = "layer") -> dict:
 
 @method("norm-lambda", title="Norm-based lambda", paper="DOGE", equation="Eq. 8, Table 9",
         url="https://arxiv.org/abs/2501.01230", first_pass=norm_first_pass,
-        presets={"paper": {}, "code": {"keys": ENCODER_MATRICES}})
+        presets={"paper": {}, "code": {"keys": None}})
 def norm_lambda(theta_0: Tensor, taus: Tensor, eta: Eta = 0.07, lam_max: LamMax = None, norms: Tensor | None = None) -> Tensor:
     """theta_0 + sum_i lam_i tau_i with lam_i = eta / ||tau_i|| (DOGE Eq. 8, Table 9), at most `lam_max`.
 

@@ -46,7 +46,7 @@ Granularity = Annotated[Literal["layer", "task"], Says("a coefficient for each e
 Answer = Annotated[Literal["generated", "first"], Says("of a suite in words: whose entropy counts")]
 Below = Annotated[str, Says("the method on whose merge it builds")]
 BelowOptions = Annotated[dict | None, Says("options of that method")]
-Keys = Annotated[str, Says("pattern of the names of the tensors that are merged; empty: all")]
+Keys = Annotated[str | None, Says("pattern of the names that are merged; empty: all; None: the matrices inside blocks")]
 Others = Annotated[Literal["base", "mean", "task-arithmetic"], Says("what becomes of the tensors that are not merged")]
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..checkpoints.blocks import block_matrices
+
 Tensors = Callable[[], Iterable[tuple[str, Tensor, Tensor]]]       # of a first pass: yields (name, theta_0, taus), fp32
 
-# The matrices inside the transformer blocks, the only tensors that DOGE's released code merges
-# (open_clip's names and Hugging Face's); of T5's those to which it says to keep, queries and values, where LoRA is.
+# The matrices that DOGE's released code merges in the networks of the benchmark and of the papers: those of open_clip's blocks,
+# and of T5's the queries and values, where LoRA is. Of any other network: `checkpoints.blocks`.
 ENCODER_MATRICES = r"(resblocks|encoder\.layers)\..*(attn|mlp)\..*weight|Attention\.[qv]\.weight"
 
 
@@ -34,8 +36,8 @@ def norms_of(taus: Tensor) -> Tensor:
     return flat(taus).norm(dim=1)
 
 
-def over(tensors: Tensors, function: Callable, keys: str = "", additive: bool = False) -> Iterator:
-    """function(taus), tensor by tensor; `keys`: pattern of the names that count.
+def over(tensors: Tensors, function: Callable, keys: str | None = "", additive: bool = False) -> Iterator:
+    """function(taus), tensor by tensor; `keys`: pattern of the names that count, None for the matrices inside blocks.
 
     `additive`: the function counts entries, so that its sum over pieces of a tensor does as well. Where the merge has an
     executor the function is sent to its workers, so it and what it gives must be picklable and small.
@@ -43,7 +45,11 @@ def over(tensors: Tensors, function: Callable, keys: str = "", additive: bool = 
     """
     if hasattr(tensors, "map"):
         return tensors.map(function, keys, additive)
-    return map(lambda item: function(item[2]), filter(lambda item: re.search(keys, item[0]), tensors()))
+    if keys is None:
+        counts = set(block_matrices({name: theta_0.dim() for name, theta_0, _ in tensors()})).__contains__
+    else:
+        counts = re.compile(keys).search
+    return map(lambda item: function(item[2]), filter(lambda item: counts(item[0]), tensors()))
 
 
 def keyed(*key) -> torch.Generator:

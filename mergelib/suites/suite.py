@@ -40,8 +40,8 @@ class Suite(ABC):
 
     @property
     @abstractmethod
-    def tensors(self) -> tuple[str, ...]:
-        """Names of the network's tensors, there whether weights are or not."""
+    def tensors(self) -> dict[str, int]:
+        """The network's tensors by name, with their numbers of dimensions, there whether weights are or not."""
 
     @abstractmethod
     def measured(self, model, task: str, split: str) -> tuple[dict, object]:

@@ -11,7 +11,7 @@ from ..linear import LamMax, coefficients_of, eta_by_rule, weighted
 from ..options import Density, Lam, Says
 from ..registry import METHODS, Method, method
 from ..sparse import ONE_EACH, two_and_masks
-from ..tensors import ENCODER_MATRICES, Tensors
+from ..tensors import Tensors
 from ..ties import agreeing, combined, global_thresholds, large, magnitude_threshold, ties_first_pass
 from ..unified import emr, emr_first_pass
 from .solvers import Block, Unsolved, solve
@@ -133,8 +133,8 @@ def doge_first_pass(tensors: Tensors, how: Problem = Problem(), mask: Mask = Mas
 
 DOGE = {"paper": "DOGE", "url": "https://arxiv.org/abs/2501.01230"}
 PRESETS = {"paper": {"inner_product": "tensor", "rank": "numerical"},
-           "code": {"keys": ENCODER_MATRICES, "mask": "tau"},
-           "exact": {"keys": ENCODER_MATRICES, "solver": "exact", "steps": 32}}
+           "code": {"keys": None, "mask": "tau"},
+           "exact": {"keys": None, "solver": "exact", "steps": 32}}
 
 
 @method("doge-ta", title="DOGE TA", equation="Eq. 5 to 8, Alg. 1", first_pass=doge_first_pass, presets=PRESETS, **DOGE)
@@ -170,7 +170,7 @@ def doge_delta(taus: Tensor, how: Problem = Problem(), name: str = "this tensor"
     return doge_vectors(taus, how, name=name, deltas=deltas)
 
 
-PLUGGED = {"equation": "Sec. 4, Alg. 1", "presets": {**PRESETS, "code": {"keys": ENCODER_MATRICES}}, **DOGE}
+PLUGGED = {"equation": "Sec. 4, Alg. 1", "presets": {**PRESETS, "code": {"keys": None}}, **DOGE}
 METHODS["doge-ties"] = Method("DOGE Ties-Merging", tensor=combined, defaults={"eta": None, "lam": 0.3, "combine": "sum"},
                               transforms=((doge_delta, doge_by_rule_pass), (agreeing, ties_first_pass)), **PLUGGED)
 METHODS["doge-emr"] = Method("DOGE EMR-Merging", tensor=emr, first_pass=emr_first_pass, defaults={"eta": None}, per_task=True,
