@@ -216,5 +216,5 @@ def test_a_base_that_is_another_network_is_refused(tiny_suite):
 
 
 def test_an_eta_that_cannot_follow_the_rule_is_asked_for(tiny_suite):
-    with pytest.raises(ValueError, match="No transformer matrix was fine-tuned.*Give eta="):
+    with pytest.raises(ValueError, match="No matrix inside a block was fine-tuned.*Give eta="):
         learn(tiny_suite, "doge-am", preset="paper", keys="ln_pre")
