@@ -55,7 +55,7 @@ def _vocabulary(name, ours, theirs):
 def _differs(base, expert):
     """Whether an expert differs from the base anywhere; reads no further than the first difference."""
     if isinstance(expert, Adapter):
-        return any(expert.delta(name).any() for name in expert.pairs)
+        return any(expert.delta(name).any() for name in expert.touched)
     return not all(torch.equal(expert[name], base[name]) for name in base)
 
 

@@ -64,9 +64,9 @@ class LazyState(Mapping):
         """(shape, dtype) of a tensor, from its file's header."""
         return self.known[name]
 
-    def only(self, name):
-        """The same checkpoint with nothing but one tensor."""
-        return type(self)({name: self.files[name]}, {name: self.known[name]})
+    def only(self, *names):
+        """The same checkpoint with nothing but some tensors."""
+        return type(self)({name: self.files[name] for name in names}, {name: self.known[name] for name in names})
 
     def paths(self):
         """The files that hold numbers, sorted."""

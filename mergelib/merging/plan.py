@@ -26,8 +26,8 @@ def as_mapping(experts) -> dict:
 
 def open_all(base, experts, read=open_state) -> tuple:
     """(base, experts) as `read`, which is `open_state` or `read_state`, gives them; experts become a mapping."""
-    base = read(base)
-    return base, {task: read(expert, base) for task, expert in as_mapping(experts).items()}
+    opened = open_state(base)       # on disk a base's folder is known, which adapters ask for
+    return read(opened), {task: read(expert, opened) for task, expert in as_mapping(experts).items()}
 
 
 def which_rules(base, settings: dict) -> dict[str, str]:
