@@ -100,13 +100,14 @@ class _Fitting:
     def adapted(self, module, parts):
         """Note what a module's matrices change."""
         ranked = module.removesuffix(".base_layer.out_proj")        # nn.MultiheadAttention's has the rank of the whole
+        times = 1 if ranked == module else 2                        # and PEFT adds it twice, in training too
         if (name := self._found(weight_of(module))) is None:
             return
         problem = self._parts_problem(parts) or self._rank_problem(ranked, parts) or self._shape_problem(name, parts)
         if problem:
             self.problems.append(problem)
             return
-        scale, transposed = self.config.scale(ranked), self._lies_transposed(name, parts)
+        scale, transposed = times * self.config.scale(ranked), self._lies_transposed(name, parts)
         self._note(name, Change((parts["A"], parts["B"]), scale, transposed, magnitude=parts.get("magnitude")))
         if "bias" in parts and (bias := self._found(f"{plain(module)}.bias")):
             self._note(bias, Change((parts["bias"],), scale))

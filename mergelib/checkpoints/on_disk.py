@@ -34,7 +34,7 @@ def _renaming(folder):
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
     architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
     with torch.device("meta"):      # names and shapes only
-        model = getattr(transformers, architecture)(transformers.AutoConfig.from_pretrained(folder, local_files_only=True))
+        model = getattr(transformers, architecture)(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
     transforms, state = get_model_conversion_mapping(model), model.state_dict()
     renamings, converters = ([transform for transform in transforms if isinstance(transform, kind)]
                              for kind in (WeightRenaming, WeightConverter))
