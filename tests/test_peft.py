@@ -153,6 +153,20 @@ def test_another_vocabulary_is_named(tmp_path):
         open_state(folder, tied)
 
 
+@pytest.mark.parametrize("target", ["wte", "lm_head"])
+def test_a_matrix_that_a_model_ties_is_changed_under_both_names(tmp_path, target):
+    _, folder, wanted = trained(lambda: gpt2(tie_word_embeddings=True), tmp_path / target, {"target_modules": [target]},
+                                save_embedding_layers=False)
+    torch.manual_seed(0)
+    base = gpt2(tie_word_embeddings=True).state_dict()
+    merged = merge("weight-average", base, [folder])
+    for name in wanted:
+        torch.testing.assert_close(merged[name], wanted[name], rtol=1e-6, atol=1e-6)
+    _, folder, _ = trained(lambda: gpt2(tie_word_embeddings=True), tmp_path / "both", {"target_modules": ["wte", "lm_head"]})
+    with pytest.raises(CheckpointError, match="are one tensor of the base, and the adapter changes both"):
+        open_state(folder, base)
+
+
 K = "base_model.model."
 
 

@@ -67,6 +67,7 @@ def fit(config, weights, base, modules, whole):
         fitting.replaced(name, key)
     for module, parts in modules.items():
         fitting.adapted(module, parts)
+    fitting.tie()
     return fitting.touched, fitting.problems
 
 
@@ -117,6 +118,21 @@ class _Fitting:
         if not facts(self.base, name)[1].is_floating_point:
             self.problems.append(f"{name} holds integers in the base (is it quantised?), so nothing can be added to it")
         self.touched[name] = replace(change, whole=self.touched[name].whole) if name in self.touched else change
+
+    def tie(self):
+        """Note the same change of a tensor under all its names, where a model in memory has it under several."""
+        if hasattr(self.base, "files"):
+            return              # on disk it lies once
+        places = defaultdict(list)
+        for name, tensor in self.base.items():
+            places[tensor.data_ptr(), tensor.shape].append(name)
+        for name, change in list(self.touched.items()):
+            alike = places[self.base[name].data_ptr(), self.base[name].shape] if change.factors else []     # else PEFT unties
+            others = [other for other in alike if other != name]
+            if others and others[0] in self.touched and name < others[0]:
+                self.problems.append(f"{name} and {others[0]} are one tensor of the base, and the adapter changes both: untie "
+                                     f"them (transformers: tie_word_embeddings=False) and train on that")
+            self.touched |= dict.fromkeys(others, change)
 
     def _found(self, name):
         """The base's name of a tensor; None, and a problem noted, where it has none."""
