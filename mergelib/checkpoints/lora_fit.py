@@ -1,5 +1,6 @@
 """Which tensors of the base does a LoRA adapter change, and how? What does not fit becomes a line for people."""
 
+import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -51,7 +52,7 @@ class Change:
             return torch.zeros(())
         first, *second = (weights[key].float() for key in self.factors)
         if not second:
-            return self.scale * first
+            return self.scale * first.flatten()
         product = (second[0].flatten(1) @ first.flatten(1)).mul_(self.scale).reshape(-1, *first.shape[1:])
         return product.T if self.transposed else product
 
@@ -104,7 +105,7 @@ class _Fitting:
         times = 1 if ranked == module else 2                        # and PEFT adds it twice, in training too
         if (name := self._found(weight_of(module))) is None:
             return
-        problem = self._parts_problem(parts) or self._rank_problem(ranked, parts) or self._shape_problem(name, parts)
+        problem = self._parts_problem(parts) or self._shape_problem(name, parts) or self._rank_problem(ranked, parts)
         if problem:
             self.problems.append(problem)
             return
@@ -156,10 +157,8 @@ class _Fitting:
         if (found := parts.keys() - {"A", "B"}) != self.config.has:
             return (f"{parts['A']} stands beside {', '.join(sorted(found)) or 'nothing'}, but use_dora and lora_bias of the "
                     f"configuration ask for {', '.join(sorted(self.config.has)) or 'nothing'}")
-        rows = {"magnitude": max(self._shape(parts, "magnitude"), default=0) if "magnitude" in parts else b[0],
-                "bias": sum(self._shape(parts, "bias")) if "bias" in parts else b[0]}
-        wrong = [f"{parts[part]} has {count} entries, not one for each of {b[0]} outputs"
-                 for part, count in rows.items() if count != b[0]]
+        wrong = [f"{parts[part]} has shape {self._shape(parts, part)}, not one entry for each of {b[0]} outputs"
+                 for part in sorted(found) if math.prod(self._shape(parts, part)) != b[0]]
         return "; ".join(wrong) or None
 
     def _rank_problem(self, module, parts):
