@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from . import METHODS, merge
+from .merging.as_adapter import merge_to_adapter
 from .merging.plan import known_method
 from .merging.preview import inspect, preview
 from .workers import cores, one_thread, processes
@@ -54,6 +55,7 @@ def _parser():
     one.add_argument("--dtype", choices=DTYPES, help="of the floating-point tensors that come out (default: the base's)")
     one.add_argument("--shard-size", type=float, default=5, metavar="GB", help="largest file (default: 5)")
     one.add_argument("--workers", type=int, default=cores(), help="processes to spread tensors over (default: %(default)s)")
+    one.add_argument("--as-adapter", type=int, metavar="RANK", help="write one LoRA adapter of this rank (experts: adapters)")
     one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     one.set_defaults(command=_merge)
     listing = commands.add_parser("methods", help="list the methods, or what one of them has to be told")
@@ -77,6 +79,12 @@ def _merge(asked):
     how = {"preset": asked.preset, "out_dtype": DTYPES.get(asked.dtype), "shard_size": asked.shard_size * 1e9,
            "out": asked.out, **dict(asked.option)}
     experts = _named(asked.expert)
+    if asked.as_adapter is not None:
+        if asked.dry_run or asked.dtype:
+            raise ValueError("--as-adapter writes fp32 and has no dry run. Leave out --dtype and --dry-run.")
+        print(merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
+                               **dict(asked.option)))
+        return
     if asked.dry_run:
         print(preview(asked.method, asked.base, experts, **how))
         return

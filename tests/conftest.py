@@ -24,6 +24,7 @@ from mergelib.adapt import learning as adapt_learning
 from mergelib.adapt.gradients import tower_with
 from mergelib.checkpoints.adapters import Adapter
 from mergelib.checkpoints.compatible import check_compatible
+from mergelib.checkpoints.lora_fit import Change
 from mergelib.experiments import ablations, corruptions, measuring, ranks
 from mergelib.measure.ledger import Ledger
 from mergelib.merging.plan import which_rules
@@ -179,7 +180,7 @@ def adapters(base, tasks, rank=2, untouched=None):
         for name, (a, b) in pairs.items():
             size = 1e-5 if untouched and untouched in name else 0.3
             weights[a], weights[b] = torch.randn(rank, 16, generator=draw), size * torch.randn(16, rank, generator=draw)
-        experts[task] = Adapter(base, weights, pairs, 2.0, False)
+        experts[task] = Adapter(base, weights, {name: Change(pair, 2.0) for name, pair in pairs.items()})
     return experts
 
 

@@ -2,11 +2,12 @@
 
 import json
 import math
+from contextlib import chdir
 
 import pytest
 import torch
 from conftest import check, random_checkpoints
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_merge import FAST, identical, rounded
 
 from mergelib import CheckpointError, merge
@@ -90,12 +91,51 @@ def test_a_preview_judges_the_time_by_a_tensor_that_every_adapter_changes(tmp_pa
 
 
 @pytest.mark.parametrize("config, named", [
-    ({"use_dora": True}, "use_dora=True"), ({"bias": "all"}, "bias='all'"), ({"modules_to_save": ["head"]}, "modules_to_save"),
-    ({"rank_pattern": {"x": 2}, "alpha_pattern": {"x": 2}}, "rank_pattern=.*, alpha_pattern="), ({"peft_type": "IA3"}, "IA3"),
-    ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'")])
+    ({"peft_type": "IA3"}, "peft_type='IA3'"), ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'.*changed base"),
+    ({"bias": "some"}, "bias='some'"), ({"use_qalora": True, "qalora_group_size": 8}, "use_qalora=True,.*merge_and_unload"),
+    ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens=.*depends on the input"),
+    ({"trainable_token_indices": [1], "target_parameters": ["x"]}, "trainable_token_indices=.*, target_parameters="),
+    ({"layer_replication": [[0, 2]]}, "layer_replication"), ({"invented_later": 3}, "invented_later=3")])
 def test_other_kinds_of_adapter_are_refused_by_name(tmp_path, base, config, named):
-    with pytest.raises(CheckpointError, match=f"is an adapter with .*{named}.*only plain LoRA"):
+    with pytest.raises(CheckpointError, match=f"a is an adapter with .*{named}.*give the whole"):
         open_state(write_adapter(tmp_path / "a", matrices(base, 0), **config), base)
+
+
+def test_every_field_that_peft_writes_is_known(tmp_path, base):
+    from peft import LoraConfig
+    written = LoraConfig(r=4, lora_alpha=6).to_dict()
+    written |= {name: list(value) for name, value in written.items() if isinstance(value, set)}
+    later = {"invented_later": None, "also_later": False, "more": []}
+    open_state(write_adapter(tmp_path / "a", matrices(base, 0), **{**written, **later}), base)
+
+
+@pytest.mark.parametrize("config, named", [
+    ({"r": 0}, "r is 0, not a positive"), ({"r": "4"}, "r is '4'"), ({"r": True}, "r is True"), ({"r": None}, "r is None"),
+    ({"lora_alpha": math.nan}, "lora_alpha is nan, not a finite"), ({"lora_alpha": "6"}, "lora_alpha is '6'"),
+    ({"rank_pattern": {"x": 2.5}}, r"rank_pattern\['x'\] is 2.5"),
+    ({"alpha_pattern": {"x": None}}, r"alpha_pattern\['x'\] is None"),
+    ({"alpha_pattern": {"(": 1}}, "'\\(' is no pattern"), ({"use_rslora": "no"}, "use_rslora='no'"),
+    ({"rank_pattern": [1]}, r"rank_pattern=\[1\]"), ({"modules_to_save": "head"}, "modules_to_save='head'")])
+def test_settings_that_are_none_are_named(tmp_path, base, config, named):
+    with pytest.raises(CheckpointError, match=named):
+        open_state(write_adapter(tmp_path / "a", matrices(base, 0), **config), base)
+
+
+def test_ranks_other_than_the_configuration_says_are_named(tmp_path, base):
+    folder = write_adapter(tmp_path / "a", matrices(base, 0), rank_pattern={"c_fc": 2})
+    with pytest.raises(CheckpointError, match=r"(?s)a/adapter_model.* .*c_fc.lora_A.weight has rank 4, .* say 2.*lora_B"):
+        open_state(folder, base)
+
+
+def test_a_pickled_adapter_is_told_how_to_convert(tmp_path, base):
+    folder = write_adapter(tmp_path / "a", matrices(base, 0))
+    torch.save(load_file(folder / "adapter_model.safetensors"), folder / "adapter_model.bin")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"\.bin\) can run code.*: from safetensors") as refusal:
+        open_state(folder, base)
+    with chdir(folder):
+        exec("import torch; " + str(refusal.value).partition("call again: ")[2])
+    open_state(folder, base)
 
 
 def test_adapters_of_another_model_are_refused_by_name(tmp_path, base):
@@ -103,17 +143,17 @@ def test_adapters_of_another_model_are_refused_by_name(tmp_path, base):
              NAMES[1]: (torch.ones(4, 3), torch.ones(16, 4))}
     with pytest.raises(CheckpointError) as refusal:
         open_state(write_adapter(tmp_path / "a", pairs), base)
-    assert "a is no adapter of this base (whose names look like conv1.weight)" in str(refusal.value)
-    assert sorted(line.strip() for line in str(refusal.value).splitlines()[1:]) == [
-        "the base has no tensor decoder.0.weight",
-        f"{NAMES[1]}: B A has shape (16, 3) through ranks 4 and 4, the base has (16, 64)"]
+    first, *lines = str(refusal.value).splitlines()
+    assert "does not fit this base (whose names look like conv1.weight)" in first
+    assert [line.strip().partition(": if")[0] for line in lines] == [
+        "the base has no tensor decoder.0.weight", f"{NAMES[1]}: B A has shape (16, 3), the base has (16, 64)"]
 
 
 def test_keys_that_are_no_pairs_are_named(tmp_path, base):
     folder = write_adapter(tmp_path / "a", matrices(base, 0, NAMES[:1]))
     save_file({"base_model.model.x.lora_A.weight": torch.ones(4, 2), "base_model.model.x.lora_embedding_B": torch.ones(2, 4)},
               folder / "adapter_model.safetensors")
-    with pytest.raises(CheckpointError, match=r"no pairs .*x.lora_B.weight, base_model.model.x.lora_embedding_B"):
+    with pytest.raises(CheckpointError, match=r"no pairs .*model.x.lora_A.weight, base_model.model.x.lora_embedding_B"):
         open_state(folder, base)
 
 
@@ -132,5 +172,5 @@ def test_a_damaged_configuration_is_named(tmp_path, base):
     with pytest.raises(CheckpointError, match="adapter_config.json is damaged"):
         open_state(folder, base)
     (folder / "adapter_config.json").write_text("[]")
-    with pytest.raises(CheckpointError, match="no r and lora_alpha"):
+    with pytest.raises(CheckpointError, match="holds a list, not an object"):
         open_state(folder, base)

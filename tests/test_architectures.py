@@ -12,14 +12,16 @@ transformers = pytest.importorskip("transformers", reason="the extra `paper` is 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 WORDS = {"vocab_size": 40, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 PICTURES = {**SMALL, "image_size": 8, "patch_size": 4}
-SIDES = {f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+SIDES = {f"{side}_{name}": count for side in ("encoder", "decoder")
+         for name, count in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 24))}
 MODELS = {       # name of the class -> that of its configuration, and how small it is
     "GPT2LMHeadModel": ("GPT2Config", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, **WORDS}),
     "LlamaForCausalLM": ("LlamaConfig", {**SMALL, **WORDS}),
     "Qwen2ForCausalLM": ("Qwen2Config", {**SMALL, **WORDS, "num_key_value_heads": 1, "tie_word_embeddings": True}),
     "BertForSequenceClassification": ("BertConfig", {**SMALL, **WORDS}),
-    "T5ForConditionalGeneration": ("T5Config", {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, **WORDS}),
-    "BartForConditionalGeneration": ("BartConfig", {"d_model": 16, **SIDES, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, **WORDS}),
+    "T5ForConditionalGeneration": ("T5Config", {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2,
+                                                **WORDS}),
+    "BartForConditionalGeneration": ("BartConfig", {"d_model": 16, **SIDES, **WORDS}),
     "ViTForImageClassification": ("ViTConfig", PICTURES),
     "CLIPModel": ("CLIPConfig", {"text_config": {**SMALL, **WORDS, "projection_dim": 16}, "projection_dim": 16,
                                  "vision_config": {**PICTURES, "projection_dim": 16}})}

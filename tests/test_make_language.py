@@ -79,10 +79,10 @@ def test_adapters_are_what_peft_reads(small):
     network.load_state_dict(suite.base, strict=False)
     theirs = PeftModel.from_pretrained(network, small / "zoo" / "inference-s0").merge_and_unload().state_dict()
     ours = suite.experts["inference"]
-    assert len(ours.pairs) == 6 and ours.scale == 2.0
+    assert len(ours.touched) == 6 and {change.scale for change in ours.touched.values()} == {2.0}
     for name in suite.base:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-6, atol=1e-7)
-        assert torch.equal(ours[name], suite.base[name]) == (name not in ours.pairs)
+        assert torch.equal(ours[name], suite.base[name]) == (name not in ours.touched)
 
 
 def test_a_damaged_adapter_is_named(small):

@@ -77,9 +77,9 @@ class LazyState(Mapping):
         """(shape, dtype) of a tensor, from its file's header."""
         return self.known[name]
 
-    def only(self, name):
-        """The same checkpoint with nothing but one tensor."""
-        return self.renamed({name: name})
+    def only(self, *names):
+        """The same checkpoint with nothing but some tensors."""
+        return self.renamed({name: name for name in names})
 
     def renamed(self, names):
         """The same checkpoint with these tensors only, under other names: new name -> name."""

@@ -9,6 +9,7 @@ from .lazy import facts
 
 ENDS = re.compile(r"embed|wte|shared|head|decoder|output|predictions")          # where words go in and come out
 LAST = re.compile(r"head|embed_out|output|predictions|decoder\.(weight|bias)$")     # where they come out
+BIAS = re.compile(r"(predictions|lm_head)(\.decoder)?\.bias$")
 
 
 def tied(base, experts):
@@ -38,7 +39,7 @@ def _candidates(state):
     shapes = {name: facts(state, name)[0] for name in state if facts(state, name)[1].is_floating_point}
     inside = set(block_matrices({name: len(shape) for name, shape in shapes.items()}))
     ends = [name for name in shapes if name not in inside and ENDS.search(name)]
-    return [name for name in ends if len(shapes[name]) == 2 or (name.endswith("bias") and LAST.search(name))]
+    return [name for name in ends if len(shapes[name]) == 2 or BIAS.search(name)]
 
 
 def _order(name):

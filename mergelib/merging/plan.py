@@ -42,11 +42,11 @@ def open_all(base, experts, read=open_state) -> tuple:
     """
     given = as_mapping(experts)
     check_configs(base, given)
-    base, found, notes = read(base), {}, []
+    opened, found, notes = open_state(base), {}, []         # on disk a base's folder is known, which adapters ask for
     for task, expert in given.items():
-        found[task], said = renamed_like(base, read(expert, base))
+        found[task], said = renamed_like(opened, read(expert, opened))
         notes += [f"expert {task}: {said}"] if said else []
-    return base, found, notes
+    return read(opened), found, notes
 
 
 def decide(base, experts: dict, settings: dict) -> tuple[dict[str, str], list[str]]:

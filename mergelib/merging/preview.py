@@ -104,7 +104,7 @@ def _needs_deltas(settings):
 
 def _time(method, preset, options, base, experts, chosen, most=1 << 24):
     """A time for the whole, from merging one tensor: the largest of at most `most` numbers, or the smallest there is."""
-    touched = [name for name in chosen if all(name in getattr(expert, "pairs", chosen) for expert in experts.values())]
+    touched = [name for name in chosen if all(name in getattr(expert, "touched", chosen) for expert in experts.values())]
     fitting = [name for name in touched if _in_fp32(base, name) <= 4 * most]
     name = max(fitting, key=partial(_in_fp32, base)) if fitting else min(chosen, key=partial(_in_fp32, base))
     start = time.perf_counter()
