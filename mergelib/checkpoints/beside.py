@@ -33,12 +33,17 @@ def files_beside(base):
     return [(file, file.relative_to(folder)) for file in chosen]
 
 
-def left_beside(base):
-    """The names of the files beside a base that is given as a file which are not copied, though a folder's would be."""
-    if not isinstance(base, (str, Path)) or Path(base).is_dir():
+def notes_beside(base):
+    """Lines on what does not go along: beside a base that is given as a file what may belong to it, and modules' own weights."""
+    if not isinstance(base, (str, Path)):
         return []
-    return [file.name for file in sorted(Path(base).parent.iterdir())
-            if file.is_file() and _belongs(file.name, True) and not _belongs(file.name, False)]
+    folder, every = (Path(base), True) if Path(base).is_dir() else (Path(base).parent, False)
+    left = [] if every else [file.name for file in sorted(folder.iterdir())
+                             if file.is_file() and _belongs(file.name, True) and not _belongs(file.name, False)]
+    copied = [str(place) for file, place in files_beside(base) if WEIGHTS.search(file.name)]
+    return [*([f"the base is given as a file; of what lies beside it these are not copied: {', '.join(left)}. Give the folder "
+               f"if they belong to it."] if left else []),
+            *([f"these weights are the base's, and no merge: {', '.join(copied)}"] if copied else [])]
 
 
 def _belongs(name, every):

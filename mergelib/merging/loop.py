@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoints.beside import notes_beside
 from ..checkpoints.blocks import matching
 from ..checkpoints.folder import Folder
 from ..checkpoints.lazy import facts
@@ -49,7 +50,7 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     source, keep = base, bool(spec.data) or (out is None and executor is None)
     base, experts, notes = open_all(base, experts, read_state if keep else open_state)
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
-    say([*notes, *more])
+    say([*notes, *more, *(notes_beside(source) if out else [])])
     if spec.data:
         check_suite(spec, settings, experts)
     known = {**settings, "base": base, "tasks": tuple(experts)}

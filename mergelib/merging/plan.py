@@ -98,13 +98,13 @@ def _how_much(base, experts: dict, rules: dict) -> list[str]:
 
     left = [name for name, rule in rules.items() if rule == "base" and facts(base, name)[1].is_floating_point
             and changed(base, [expert for expert in experts.values() if name in expert], name)]
-    merged = size(name for name, rule in rules.items() if rule != "base" and not rule.startswith("as "))
-    if not merged:
+    names = [name for name, rule in rules.items() if rule != "base" and not rule.startswith("as ")]
+    if not any(changed(base, experts.values(), name) for name in names):
         raise CheckpointError("Nothing that the experts changed is merged, so the result would be the base. Changed are "
                               f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}. Give keys=PATTERN (keys='' for all).")
-    if merged >= 0.8 * (merged + size(left)):
+    if (share := size(names) / (size(names) + size(left))) >= 0.8:
         return []
-    return [f"only {merged / (merged + size(left)):.0%} of the numbers that the experts changed are merged; {len(left)} "
+    return [f"only {share:.0%} of the numbers that the experts changed are merged; {len(left)} "
             f"tensors stay the base's, such as {', '.join(left[:3])}. Give keys='' for all, or others='mean' for the rest."]
 
 
