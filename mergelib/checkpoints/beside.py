@@ -34,7 +34,7 @@ def files_beside(base):
 
 
 def notes_beside(base):
-    """Lines on what does not go along: beside a base that is given as a file what may belong to it, and modules' own weights."""
+    """Lines on what does not go along: what may belong to a base that is given as a file, and the weights of modules."""
     if not isinstance(base, (str, Path)):
         return []
     folder, every = (Path(base), True) if Path(base).is_dir() else (Path(base).parent, False)
