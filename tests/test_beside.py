@@ -39,7 +39,8 @@ def test_all_but_weights_and_leftovers_goes_along(tmp_path):
 
 def test_modules_that_are_loaded_with_the_model_come_with_their_weights(tmp_path):
     modules = [{"idx": 0, "path": ""}, {"idx": 1, "path": "2_Dense"}]
-    base = folder(tmp_path / "base", **{"modules.json": modules, "2_Dense/pytorch_model.bin": "x", "other/model.bin": "x"})
+    base = folder(tmp_path / "base", **{"modules.json": modules, "2_Dense/pytorch_model.bin": "x", "other/model.bin": "x",
+                                      "other/config.json": "x"})
     with pytest.warns(UserWarning, match="these weights are the base's, and no merge: 2_Dense/pytorch_model.bin"):
         out = merge("weight-average", base, [folder(tmp_path / "a", 1.0)], out=tmp_path / "out")
     assert names(out) == ["2_Dense/pytorch_model.bin", "merge.json", "model.safetensors", "modules.json"]
@@ -108,10 +109,10 @@ def test_what_may_differ_between_fine_tunings_does_not_matter(tmp_path, change):
 
 
 @pytest.mark.parametrize("words", [{"model": {"vocab": {"the": 0, "cat": 2, "sat": 1}}},
-                                   {"model": {"vocab": [["the", 0.0], ["sat", -1.0], ["cat", -2.0]]}}])
+                                   {"model": {"vocab": [["the", 0.0], ["sat", -1.0], ["cat", -2.0]]}}, "the\nsat\ncat\n"])
 def test_vocabularies_that_number_words_otherwise_are_refused(tmp_path, words):
     base = folder(tmp_path / "base", **{"tokenizer.json": VOCABULARY})
-    expert = folder(tmp_path / "a", 1.0, **{"tokenizer.json": words})
+    expert = folder(tmp_path / "a", 1.0, **{"vocab.txt" if isinstance(words, str) else "tokenizer.json": words})
     with pytest.raises(CheckpointError, match="give 2 words other numbers, such as 'cat': 2, the base's 1"):
         merge("weight-average", base, [expert])
 

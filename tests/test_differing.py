@@ -91,7 +91,8 @@ def test_names_that_share_nothing_are_refused():
 def test_running_statistics_are_averaged_and_a_word_asks_for_recalibration(method):
     block = nn.ModuleDict({"linear": nn.Linear(4, 4), "norm": nn.BatchNorm1d(4)})
     base = nn.ModuleDict({"layers": nn.ModuleList([block])}).state_dict()
-    experts = [{name: tensor + (i / 8 if tensor.is_floating_point() else i) for name, tensor in base.items()} for i in (1, 2, 3)]
+    experts = [{name: tensor + (i / 8 if tensor.is_floating_point() else i) for name, tensor in base.items()}
+               for i in (1, 2, 3)]
     for expert in experts:
         expert["layers.0.norm.running_var"] = torch.full((4,), 1 / 8)         # their summed changes would be below zero
     with pytest.warns(UserWarning, match="2 running statistics of normalisation layers are averaged. Recalibrate"):

@@ -53,6 +53,12 @@ def test_a_copy_that_only_some_store_is_understood(stored):
         assert merged.keys() == start.keys() and all(torch.equal(merged[name], one.get(name, one[EMBED])) for name in merged)
 
 
+def test_keys_cannot_untie():
+    base, experts = ONCE
+    with pytest.raises(CheckpointError, match="lm_head.weight and model.embed_tokens.weight are tied, and keys='lm_head' matches"):
+        merge("weight-average", twice(base), [twice(expert) for expert in experts], keys="lm_head")
+
+
 def test_a_head_that_was_trained_by_itself_is_not_tied():
     base, (first, second) = ONCE
     apart = {**first, HEAD: first[EMBED] + 1}

@@ -51,10 +51,12 @@ def _belongs(name, every):
     return not WEIGHTS.search(name) and not LEFT_OVER.search(name) and (every or bool(KNOWN.search(name)))
 
 
-def _inside(part, whole):
-    """The files of a subfolder; with weights if it is a module of its own, which is the base's then."""
-    return [file for file in sorted(part.rglob("*")) if file.is_file() and not file.name.startswith(".")
-            and (whole or _belongs(file.name, True))]
+def _inside(part, module):
+    """The files of a subfolder: all of a module, whose weights are the base's then; none of another model's."""
+    files = [file for file in sorted(part.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    if module:
+        return files
+    return [] if any(WEIGHTS.search(file.name) for file in files) else [file for file in files if _belongs(file.name, True)]
 
 
 def _modules(folder):

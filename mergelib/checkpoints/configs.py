@@ -56,20 +56,33 @@ def _flat(config, before=""):
 
 
 def _vocabulary(path):
-    """Word -> number, from tokenizer.json or vocab.json; {} without them."""
+    """Word -> number, from tokenizer.json, vocab.json or vocab.txt; {} without them."""
     model = _read(path, "tokenizer.json").get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if isinstance(vocabulary, list):            # of unigrams, with their scores
         return {entry[0]: number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
-    vocabulary = vocabulary if isinstance(vocabulary, dict) else _read(path, "vocab.json")
+    vocabulary = vocabulary if isinstance(vocabulary, dict) else _read(path, "vocab.json") or _lines(path, "vocab.txt")
     return {word: number for word, number in vocabulary.items() if isinstance(number, int)}
+
+
+def _lines(path, name):
+    """Line -> its number, of a text beside a checkpoint; {} where there is none."""
+    try:
+        lines = (_folder(path) / name).read_text().splitlines()
+    except (OSError, ValueError):
+        return {}
+    return {line: number for number, line in enumerate(lines)}
 
 
 def _read(path, name):
     """A JSON object beside a checkpoint; {} where there is none."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
     try:
-        found = json.loads((folder / name).read_text())
+        found = json.loads((_folder(path) / name).read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _folder(path):
+    """Where a checkpoint lies."""
+    return Path(path) if Path(path).is_dir() else Path(path).parent

@@ -55,7 +55,11 @@ def decide(base, experts: dict, settings: dict) -> tuple[dict[str, str], list[st
     Raises CheckpointError for checkpoints that do not fit together, and for a merge that would give the base back.
     """
     rules = which_rules(base, settings)
-    rules |= {copy: f"as {name}" for copy, name in tied(base, list(experts.values())).items() if rules[name] == rules[copy]}
+    for copy, name in tied(base, list(experts.values())).items():
+        if rules[copy] != rules[name]:
+            raise CheckpointError(f"{copy} and {name} are tied, and keys={settings['keys']!r} matches one of them only. Match "
+                                  f"both or neither.")
+        rules[copy] = f"as {name}"
     notes = check_compatible(base, experts, rules, settings["keys"])
     if settings["keys"] is None:            # what no expert touched is no part of the problem
         untouched = [name for name, rule in rules.items() if rule == "method" and not changed(base, experts.values(), name)]
