@@ -55,7 +55,7 @@ def test_a_copy_that_only_some_store_is_understood(stored):
 
 def test_keys_cannot_untie():
     base, experts = ONCE
-    with pytest.raises(CheckpointError, match="lm_head.weight and model.embed_tokens.weight are tied, and keys='lm_head' matches"):
+    with pytest.raises(CheckpointError, match="lm_head.weight and .*embed_tokens.weight are tied, and keys='lm_head' matches"):
         merge("weight-average", twice(base), [twice(expert) for expert in experts], keys="lm_head")
 
 
