@@ -19,8 +19,8 @@ def check_compatible(base, experts):
     if not experts:
         raise CheckpointError("There is no expert to merge. Give at least one.")
     if not base:
-        raise CheckpointError("The base has no tensors. If it is a suite's, the weights of that tower are not shipped: train "
-                              "them with `make zoo TOWER=...`.")
+        shipped = " If it is a suite's, the weights of that tower are not shipped: train them with `make zoo TOWER=...`."
+        raise CheckpointError(f"The base has no tensors.{'' if isinstance(base, LazyState) else shipped}")
     problems = [f"base: {line}" for line in _not_finite(base)]
     for task, expert in experts.items():
         found = _mismatches(base, expert) + _not_finite(expert)

@@ -5,17 +5,13 @@ A: image encoders of an old open_clip, pickled whole (task_vectors); B: Hugging 
 table. Only the image tower is read: A's and C's left-over text tensors, which no expert changed, are left out.
 """
 
-import json
-import pickle
-import warnings
-import zipfile
 from pathlib import Path
 
-import torch
-
-from .lazy import CheckpointError, lazy_state
+from .files import CheckpointError, check_there, read_json
+from .handed import state_of
+from .lazy import lazy_state
 from .names import check_open_clip, clip_to_open_clip, is_hugging_face, to_open_clip
-from .pickles import read_module
+from .pickles import NotPlain, read_module, read_pickled_state
 from .states import write_state
 
 FIRST = "conv1.weight"
@@ -24,12 +20,13 @@ FIRST = "conv1.weight"
 def read_tower(path, allow_pickle=False):
     """The image tower of a published checkpoint: a state dict in open_clip's names; B's experts have no `proj`.
 
-    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict, or, with
-    `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put `{**base, **expert}` into a tower
+    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict (open_clip's own
+    epoch_N.pt, too), or, with `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put `{**base, **expert}` into a tower
     that needs the projection. Raises CheckpointError for what is damaged, is no such tower, or has another activation.
     """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".safetensors" or not path.exists():
+    check_there(path)
+    if path.is_dir() or path.suffix in (".safetensors", ".json"):
         return _named(lazy_state(path), path)
     state = _read_state_dict(path)
     if state is None and not allow_pickle:
@@ -82,9 +79,9 @@ def _check_config(folder):
     if not file.exists():
         return
     try:
-        config = json.loads(file.read_text())
+        config = read_json(file)
         found = config.get("vision_config", config).get("hidden_act", "quick_gelu")      # transformers' default
-    except (ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise CheckpointError(f"config.json is damaged ({error}). Fetch it again.") from error
     if found != "quick_gelu":
         raise CheckpointError(f"config.json says that the tower computes {found}, but OpenAI's weights and experts made from "
@@ -92,21 +89,11 @@ def _check_config(folder):
 
 
 def _read_state_dict(file):
-    """The tensors in a torch file; None if it holds other objects, which are not looked at."""
+    """The state dict in a torch file, or in an entry of what it holds; None if it holds other objects."""
     try:
-        if zipfile.is_zipfile(file) and (odd := zipfile.ZipFile(file).testzip()):
-            raise CheckpointError(f"{file} is damaged: the checksum of {odd} is wrong. Fetch it again.")
-        with warnings.catch_warnings(action="ignore"):      # that torch may not know the pickle's protocol: then it says so
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (CheckpointError, MemoryError):
-        raise
-    except pickle.UnpicklingError:
+        return state_of(read_pickled_state(file), str(file))
+    except NotPlain:
         return None
-    except Exception as error:          # the bytes may be anything, and so may be what they raise
-        raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch it again.") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{file} holds {type(state).__name__}, not a state dict of tensors.")
-    return state
 
 
 def _read_encoder(file):

@@ -16,17 +16,18 @@ from ..methods import ENCODER_MATRICES, METHODS, call
 from ..methods.linear import eta_by_rule
 from ..progress import progress
 from ..workers import ByValue
+from .arguments import as_dtype, check_out, known_method, open_all
 from .passes import prepare
-from .plan import as_mapping, check_out, check_suite, known_method, open_all, recipe_of, works
+from .plan import check_suite, recipe_of, works
 from .work import do, stream
 
 
-def merge(method: str, base, experts, preset: str | None = None, out_dtype: torch.dtype | None = None,
+def merge(method: str, base, experts, preset: str | None = None, out_dtype: torch.dtype | str | None = None,
           out: str | Path | None = None, executor: Executor | None = None, shard_size: float = 5e9, **options):
     """Merge experts of one base into one state dict; methods that keep more give what `PictureSuite.logits` describes.
 
-    `method`: a name in `METHODS`. `base`: state dict or path (see `checkpoints.states.open_state`); `experts`: mapping from
-    task to such (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype`
+    `method`: a name in `METHODS`. `base`: state dict, module or path (see `checkpoints.states.open_state`); `experts`: mapping
+    from task to such (a list serves too, and one alone). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype`
     (default: the base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
 
     `out`: a folder to which the merge is written in shards of at most `shard_size` bytes, tensor by tensor, and whose path is
@@ -45,7 +46,8 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     """
     spec = known_method(method)
     settings = spec.settings(preset, **options)
-    check_out(spec, out)
+    check_out(spec, out, shard_size, executor)
+    out_dtype = as_dtype(out_dtype)
     source, keep = base, bool(spec.data) or (out is None and executor is None)
     base, experts = open_all(base, experts, read_state if keep else open_state)
     check_compatible(base, experts)
@@ -166,5 +168,6 @@ def _in_fp32(state):
 
 def eta_for_mean_lambda(base, experts, target: float = 0.3, keys: str = ENCODER_MATRICES) -> float:
     """`eta_by_rule` of checkpoints: `base`, `experts` are state dicts as for `merge`."""
+    base, experts = open_all(base, experts, read_state)
     names = [name for name in base if re.search(keys, name)]
-    return eta_by_rule(partial(stream, base, as_mapping(experts), names), target, keys)
+    return eta_by_rule(partial(stream, base, experts, names), target, keys)

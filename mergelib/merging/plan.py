@@ -5,29 +5,8 @@ import re
 
 from ..checkpoints.lazy import facts
 from ..checkpoints.shards import described
-from ..checkpoints.states import open_state
 from ..methods import METHODS, TEST_PICTURES, Method
 from .work import Work, only
-
-
-def known_method(name: str) -> Method:
-    """A method's entry in the registry; ValueError names the known ones."""
-    if name not in METHODS:
-        raise ValueError(f"There is no method {name!r}. Known methods: {', '.join(METHODS)}.")
-    return METHODS[name]
-
-
-def as_mapping(experts) -> dict:
-    """Experts as a mapping: a list gets the names expert-1, expert-2, ..."""
-    if hasattr(experts, "items"):
-        return dict(experts)
-    return {f"expert-{i}": expert for i, expert in enumerate(experts, start=1)}
-
-
-def open_all(base, experts, read=open_state) -> tuple:
-    """(base, experts) as `read`, which is `open_state` or `read_state`, gives them; experts become a mapping."""
-    base = read(base)
-    return base, {task: read(expert, base) for task, expert in as_mapping(experts).items()}
 
 
 def which_rules(base, settings: dict) -> dict[str, str]:
@@ -64,17 +43,13 @@ def recipe_of(method: str, base, experts: dict, settings: dict, out_dtype) -> di
     return json.loads(json.dumps(recipe, default=lambda value: getattr(value, "digest", repr(value))))
 
 
-def check_out(spec: Method, out) -> None:
-    """Raise ValueError for a folder to write to if a method gives more than one model."""
-    if out is not None and (spec.finish or spec.per_task):
-        raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
-
-
 def check_suite(spec: Method, settings: dict, experts: dict) -> None:
     """Raise ValueError unless there is a suite that has the experts' tasks, and the data and network that a method needs."""
     suite = settings["suite"]
     if suite is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
+    if not hasattr(suite, "runs"):
+        raise ValueError(f"suite is of type {type(suite).__name__}; it can be what `load_suite` returns.")
     if not suite.runs(spec):
         there = [name for name, other in METHODS.items() if other.data and suite.runs(other)]
         raise ValueError(f"{spec.title} needs what {suite.name} does not have. What needs data and works there: "
