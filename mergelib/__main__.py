@@ -58,7 +58,7 @@ def _parser():
     one.add_argument("--shard-size", type=float, default=5, metavar="GB", help="largest file (default: 5)")
     one.add_argument("--workers", type=int, default=cores(), help="processes to spread tensors over (default: %(default)s)")
     one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    one.add_argument("--json", action="store_true", help="say it, and what is wrong, as JSON for scripts; without --out a dry run")
+    one.add_argument("--json", action="store_true", help="say it, and what is wrong, as JSON; without --out a dry run")
     one.set_defaults(command=_merge)
     listing = commands.add_parser("methods", help="list the methods, or what one of them has to be told")
     listing.add_argument("method", nargs="?")

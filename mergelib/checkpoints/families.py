@@ -20,20 +20,21 @@ FIRST = "conv1.weight"
 def read_tower(path, allow_pickle=False):
     """The image tower of a published checkpoint: a state dict in open_clip's names; B's experts have no `proj`.
 
-    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict (open_clip's own
-    epoch_N.pt, too), or, with `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put `{**base, **expert}` into a tower
-    that needs the projection. Raises CheckpointError for what is damaged, is no such tower, or has another activation.
+    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict (open_clip's
+    own epoch_N.pt, too), or, with `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put
+    `{**base, **expert}` into a tower that needs the projection. Raises CheckpointError for what is damaged, is no such tower,
+    or has another activation.
     """
     path = Path(path)
     check_there(path)
     if path.is_dir() or path.suffix in (".safetensors", ".json"):
         return _named(lazy_state(path), path)
-    state = _read_state_dict(path)
+    state, where = _read_state_dict(path)
     if state is None and not allow_pickle:
         raise CheckpointError(f"{path} is no plain state dict but pickled objects, and such files can run code when they are "
                               f"read. Say allow_pickle=True to have nothing but its tensors read, without running anything; "
                               f"families.convert writes them as safetensors.")
-    return _named(_read_encoder(path) if state is None else state, path)
+    return _named(_read_encoder(path), path) if state is None else _named(state, path, where)
 
 
 def read_clip(file):
@@ -42,7 +43,8 @@ def read_clip(file):
     `file`: .safetensors or a torch file with a state dict, in Hugging Face's names. Raises CheckpointError.
     """
     file = Path(file)
-    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)
+    check_there(file)
+    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)[0]
     try:
         _check_config(file)
         return clip_to_open_clip({} if state is None else state)
@@ -58,8 +60,8 @@ def convert(file, out, allow_pickle=False):
     write_state(out, read_tower(file, allow_pickle), {"converted from": Path(file).name})
 
 
-def _named(state, path):
-    """The image tower among some tensors, in open_clip's names; CheckpointError says which file is wrong."""
+def _named(state, path, where=""):
+    """The image tower among some tensors, in open_clip's names; CheckpointError says which file is wrong, and where in it."""
     try:
         if is_hugging_face(state):
             _check_config(path)
@@ -69,7 +71,7 @@ def _named(state, path):
         tower = {name.removeprefix(stem): state[name] for name in state if name.startswith(stem)}
         check_open_clip(tower)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}{where}: {error}") from error
     return tower
 
 
@@ -89,11 +91,14 @@ def _check_config(folder):
 
 
 def _read_state_dict(file):
-    """The state dict in a torch file, or in an entry of what it holds; None if it holds other objects."""
+    """(state dict, where it lies in a torch file if in an entry); None in place of it if there are other objects."""
     try:
-        return state_of(read_pickled_state(file), str(file))
+        found = read_pickled_state(file)
     except NotPlain:
-        return None
+        return None, ""
+    state = state_of(found, str(file))
+    entry = next((name for name in found if found[name] is state), None)
+    return state, f", in its entry {entry!r}" if entry else ""
 
 
 def _read_encoder(file):

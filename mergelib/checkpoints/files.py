@@ -18,7 +18,7 @@ def check_there(path):
         if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise PermissionError
     except PermissionError as error:
-        raise CheckpointError(f"No permission to read {path}. Ask its owner for it, or give a copy that you may read.") from error
+        raise CheckpointError(f"No permission to read {path}. Ask its owner for it, or give a copy that is yours.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{path} does not exist. Give the path of a .safetensors file or of a folder with such "
                               f"files.") from error

@@ -13,8 +13,8 @@ WHOLE, INDEX = "model.safetensors", ".safetensors.index.json"
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.\w+$")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 RUN = "Pickled checkpoints (.pt, .bin) can run code when they are read"
-CLONED = ("save_file({name: tensor.clone() for name, tensor in state.items()}, \"model.safetensors\") of safetensors.torch, with "
-          "state = torch.load(FILE, weights_only=True); clone, as tied tensors share their numbers")
+CLONED = ("save_file({name: tensor.clone() for name, tensor in state.items()}, \"model.safetensors\") of safetensors.torch, "
+          "with state = torch.load(FILE, weights_only=True); clone, as tied tensors share their numbers")
 OTHERS = {      # other formats, and how each becomes safetensors
     ".gguf": "GGUF, mostly quantised: give the checkpoint that it was converted from",
     ".ggml": "GGML, mostly quantised: give the checkpoint that it was converted from",
@@ -170,6 +170,7 @@ def check_index(stored, tensors):
     if wrong:
         missing = [name for name in wrong if not any(name in names for names in stored.values())]
         elsewhere = sorted(set(wrong) - set(missing))
-        said = [f"{where}: {few(names)}" for where, names in (("in no shard", missing), ("in another shard", elsewhere)) if names]
+        places = (("in no shard", missing), ("in another shard", elsewhere))
+        said = [f"{where}: {few(names)}" for where, names in places if names]
         raise CheckpointError(f"{next(iter(stored)).parent}: the index and the shards do not belong together ("
                               f"{'; '.join(said)}). Fetch or write the checkpoint again.")

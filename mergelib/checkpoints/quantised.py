@@ -23,7 +23,7 @@ NAMES = {       # how the names of a format end -> the format
     r"SCB|weight_format": "bitsandbytes, 8 bit",
     r"absmax|quant_map|nested_absmax|nested_quant_map|quant_state(\..+)?": "bitsandbytes, 4 bit",
     r"weight_packed|weight_zero_point|bitmask|weight_global_scale": "compressed-tensors",
-    r"weight_scale_inv|(weight|input)_scale(_2)?|weight_scales": "8 or 4 bit with scales: fp8, compressed-tensors, ModelOpt, EETQ",
+    r"weight_scale_inv|(weight|input)_scale(_2)?|weight_scales": "fp8 or few bits with scales: compressed-tensors, EETQ",
     r"W_q": "HQQ", r"codebooks|codebook_id": "AQLM or QuIP", r"Qidxs(_\w+)?|(suh|svh)": "QuIP or EXL3",
     r"q_weight|q_scale|q_invperm|q_groups": "EXL2", r".+_blocks|.+_scales": "mxfp4",
     r"weight\._data|weight\._scale": "quanto", r".*(_qdata|int_data|packed_weight|original_weight_tensor\w*)": "torchao",
@@ -41,8 +41,8 @@ def refusal(known, path=None):
     `known`: name -> (shape, dtype); `path`: where it lies, if anywhere, for the configuration beside it.
     """
     if form := (configured(path) if path else "") or quantised(known):
-        return (f"it is quantised ({form}): it stores codes in place of numbers, and codes cannot be merged. Merge the checkpoint "
-                f"that it was quantised from, then quantise the result; or dequantise it and save that first.")
+        return (f"it is quantised ({form}): it stores codes in place of numbers, and codes cannot be merged. Merge the "
+                f"checkpoint that it was quantised from, then quantise the result; or dequantise it and save that first.")
     odd = [name for name, (_, dtype) in known.items() if dtype not in DTYPES.values()]
     if not odd:
         return ""

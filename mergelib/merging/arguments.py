@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -32,8 +31,8 @@ def as_mapping(experts) -> dict:
     if experts is None:
         raise CheckpointError("There is no expert to merge. Give at least one.")
     if isinstance(experts, str) and not os.path.exists(experts):
-        raise CheckpointError(f"experts is the text {experts!r}, and there is no such path. A text is the path of one expert, not "
-                              f"a list of letters; give a list of paths for several.")
+        raise CheckpointError(f"experts is the text {experts!r}, and there is no such path. A text is the path of one expert, "
+                              f"not a list of letters; give a list of paths for several.")
     if _is_one(experts):
         experts = [experts]
     if isinstance(experts, Mapping):

@@ -27,8 +27,8 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     """Merge experts of one base into one state dict; methods that keep more give what `PictureSuite.logits` describes.
 
     `method`: a name in `METHODS`. `base`: state dict, module or path (see `checkpoints.states.open_state`); `experts`: mapping
-    from task to such (a list serves too, and one alone). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype`
-    (default: the base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
+    from task to such (a list serves too, and one alone). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32;
+    `out_dtype` (default: the base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
 
     `out`: a folder to which the merge is written in shards of at most `shard_size` bytes, tensor by tensor, and whose path is
     given back; after an interruption the same call goes on with it. `executor`: a `concurrent.futures.Executor` that works on

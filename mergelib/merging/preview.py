@@ -54,9 +54,9 @@ def preview(method, base, experts, **how):
              f"output: {_size(output['bytes'])} in {output['files']} file(s){where}",
              f"memory: {_size(memory['bytes'])} per worker for {memory['tensor']} ((T + 2) x its fp32 numbers), and once or "
              f"twice as much again while the method works on it{kept}",
-             f"time: about {_duration(taken['seconds'])} with one worker, judged by {taken['tensor']} ({taken['measured']:.2g} s)"
-             if taken["unknown"] is None else
-             f"time: not known, as {taken['tensor']} alone cannot be merged ({taken['unknown']})"]
+             f"time: not known, as {taken['tensor']} alone cannot be merged ({taken['unknown']})" if taken["unknown"] else
+             f"time: about {_duration(taken['seconds'])} with one worker, judged by {taken['tensor']} ({taken['measured']:.2g} "
+             f"s)"]
     return "\n".join(lines)
 
 
@@ -70,14 +70,16 @@ def contents(path):
     state, refused = _looked_into(path / "adapter_model.safetensors" if adapter else path)
     known = {name: facts(state, name) for name in state}
     largest = sorted(known, key=lambda name: -size_of(*known[name]))[:5]
-    told = {"path": str(path), "tensors": len(known), "numbers": sum(size_of(*fact) // fact[1].itemsize for fact in known.values()),
+    told = {"path": str(path), "tensors": len(known),
+            "numbers": sum(size_of(*fact) // fact[1].itemsize for fact in known.values()),
             "bytes": _bytes(state), "files": len(state.paths()) if hasattr(state, "paths") else 1,
             "dtypes": dict(Counter(str(dtype).removeprefix("torch.") for _, dtype in known.values()).most_common()),
             "largest": [{"name": name, "shape": list(known[name][0]), "bytes": size_of(*known[name])} for name in largest],
             "refused": refused}
     if adapter:
         config = _mapping(path / "adapter_config.json")
-        told["adapter"] = {"r": config.get("r"), "alpha": config.get("lora_alpha"), "base": config.get("base_model_name_or_path")}
+        told["adapter"] = {"r": config.get("r"), "alpha": config.get("lora_alpha"),
+                           "base": config.get("base_model_name_or_path")}
     if (path / RECIPE).exists():
         recipe = _mapping(path / RECIPE, "method", "settings", "experts")
         told["merged"] = {"method": recipe["method"], "settings": recipe["settings"],
@@ -117,8 +119,7 @@ def _mapping(file, *keys):
     """The mapping in a JSON file, which has some keys; CheckpointError if it is none."""
     found = read_json(file)
     if not isinstance(found, dict) or not all(key in found for key in keys):
-        raise CheckpointError(f"{file} is damaged: it is no mapping{' with ' + ', '.join(keys) if keys else ''}. Fetch or write "
-                              f"it again.")
+        raise CheckpointError(f"{file} is damaged: it has no {', '.join(keys) or 'settings'}. Fetch or write it again.")
     return found
 
 

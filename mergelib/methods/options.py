@@ -8,7 +8,6 @@ from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
 
-
 LARGEST = 1e300         # what a number can be; whole numbers know no infinity
 
 
@@ -153,6 +152,6 @@ def _named(kind, says: Says) -> str:
     """A kind in words, with the range of a number."""
     if get_origin(kind) is Literal:
         return ", ".join(map(repr, get_args(kind)))
-    words = {float: "a number", int: "a whole number", bool: "True or False", str: "a text", Pattern: "a regular expression", type(None): "None",
-             dict: "a mapping", dict[str, float]: "a number for each task"}
+    words = {float: "a number", int: "a whole number", bool: "True or False", str: "a text", type(None): "None",
+             Pattern: "a regular expression", dict: "a mapping", dict[str, float]: "a number for each task"}
     return f"{words[kind]} {says if kind in (float, int) else ''}".strip()
