@@ -118,8 +118,9 @@ def test_an_empty_folder_is_called_empty_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("name, word", [("x.gguf", "GGUF"), ("tf_model.h5", "HDF5"), ("flax_model.msgpack", "Flax"),
-                                        ("model.onnx", "ONNX"), ("weights.npz", "NumPy"), ("epoch_3.pt", "clone()"),
-                                        ("pytorch_model-00001-of-00002.bin", "clone()"), ("pytorch_model.bin.index.json", ".bin")])
+                                        ("model.onnx", "ONNX"), ("weights.npz", "NumPy"), ("epoch_3.pt", "epoch_3.pt"),
+                                        ("pytorch_model-00001-of-00002.bin", "save_pretrained"),
+                                        ("pytorch_model.bin.index.json", "save_pretrained")])
 def test_other_formats_are_named_with_the_way_out(tmp_path, name, word):
     (tmp_path / name).write_bytes(b"x")
     refused(tmp_path, name, word)

@@ -52,8 +52,9 @@ def checkpoint_files(path):
 def check_whole(file):
     """Raise CheckpointError for one shard of several, which would pass for a whole checkpoint."""
     if (found := SHARD.search(file.name)) and int(found[2]) > 1:
-        raise CheckpointError(f"{file} is one shard of {int(found[2])}. Give the folder with all of them and their "
-                              f"index, or the path of the index.")
+        raise CheckpointError(f"{file} is one shard of {int(found[2])}. {_format(file)}" if file.suffix in PICKLES else
+                              f"{file} is one shard of {int(found[2])}. Give the folder with all of them and their index, or "
+                              f"the path of the index.")
 
 
 def pickle_in(folder):
@@ -109,11 +110,8 @@ def _instead(folder):
         return f"holds no checkpoint itself; its subfolders do: {few(within, 12)}. Give the path of one of them."
     if not files:
         return "is empty. Give the folder of a checkpoint, which holds .safetensors files."
-    ends = {suffix for file in files if file.is_file() for suffix in file.suffixes}
-    if weights := [file for file in files if file.suffix in (*PICKLES, *OTHERS)]:
+    if weights := [file for file in files if {*file.suffixes} & {*PICKLES, *OTHERS}]:
         return f"holds no .safetensors file. It has {few(file.name for file in weights)}. {_format(weights[0])}"
-    if ends & set(PICKLES):
-        return f"holds no .safetensors file. It has {few(file.name for file in files)}. {_format(Path('x.bin'))}"
     return (f"holds no .safetensors file; it has {few(file.name for file in files)}. Give the folder of a checkpoint, or fetch "
             f"its weights, too.")
 
@@ -127,12 +125,15 @@ def _holds(folder):
     """Whether a folder, or a Hub repository's cache, holds weights."""
     if folder.name.startswith("models--") or not os.access(folder, os.R_OK):
         return True
-    return any(".safetensors" in file.suffixes or file.suffix in (*PICKLES, *OTHERS) for file in _listed(folder))
+    return any({*file.suffixes} & {".safetensors", *PICKLES, *OTHERS} for file in _listed(folder))
 
 
 def _format(file):
     """What a file of another format is, and what to do with it."""
-    if file.suffix in PICKLES or ".bin" in file.suffixes:
+    if SHARD.search(file.name) or ".bin.index" in file.name:
+        return (f"{RUN}, and shards of them are not put together. Load the folder with transformers (from_pretrained) and call "
+                f"save_pretrained, which writes .safetensors.")
+    if file.suffix in PICKLES:
         return f"{RUN}. Give the path of one that is whole, of which nothing but tensors is read, or convert it: {CLONED}."
     if file.suffix in OTHERS:
         return f"It is {OTHERS[file.suffix]}."

@@ -23,7 +23,7 @@ NAMES = {       # how the names of a format end -> the format
     r"SCB|weight_format": "bitsandbytes, 8 bit",
     r"absmax|quant_map|nested_absmax|nested_quant_map|quant_state(\..+)?": "bitsandbytes, 4 bit",
     r"weight_packed|weight_zero_point|bitmask|weight_global_scale": "compressed-tensors",
-    r"weight_scale_inv|(weight|input)_scale(_2)?|weight_scales": "fp8 or few bits with scales: compressed-tensors, EETQ",
+    r"weight_scale_inv|(weight|input)_scale(_2)?": "fp8 or few bits with scales", r"weight_scales": "EETQ",
     r"W_q": "HQQ", r"codebooks|codebook_id": "AQLM or QuIP", r"Qidxs(_\w+)?|(suh|svh)": "QuIP or EXL3",
     r"q_weight|q_scale|q_invperm|q_groups": "EXL2", r".+_blocks|.+_scales": "mxfp4",
     r"weight\._data|weight\._scale": "quanto", r".*(_qdata|int_data|packed_weight|original_weight_tensor\w*)": "torchao",
@@ -32,7 +32,7 @@ PATTERNS = {re.compile(rf"(^|.*[.:])({ends})$"): form for ends, form in NAMES.it
 AMID = re.compile(r"(^|.*[.:])(input_scale|.+_scales|.+_blocks|codebooks|W_q|q_\w+)$")      # tell only if there are codes
 CODES = {torch.int8, torch.uint8, torch.int16, torch.int32, torch.uint16, torch.uint32}
 SPEAKS = re.compile(r"scale|absmax|zero|codebook|centroid|lut|quant", re.I)
-COUNTS = re.compile(r"mask|position|index|indices|(^|_)ids?$|coords")      # integers that are what they seem
+COUNTS = re.compile(r"mask|position|index|(^|_)ids?$|coords")      # integers that are what they seem
 
 
 def refusal(known, path=None):
