@@ -21,6 +21,19 @@ from .workers import cores, one_thread, processes
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments as JSON where that is asked for."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        self.as_json = "--json" in (sys.argv if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        if self.as_json:
+            sys.exit(_say(message, 2, as_json=True))
+        super().error(message)
+
+
 def main(arguments=None):
     """Run a command; returns the exit code: 0, 2 for what a person has to put right, 130 for an interruption."""
     asked = _parser().parse_args(arguments)
@@ -43,7 +56,7 @@ def main(arguments=None):
 
 def _parser():
     """All commands and their arguments."""
-    parser = argparse.ArgumentParser(prog="mergelib", description=__doc__)
+    parser = Parser(prog="mergelib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="merge | methods | inspect")
     one = commands.add_parser("merge", help="merge experts of one base, tensor by tensor")
     one.add_argument("--base", type=Path, required=True, help="a .safetensors file, or a folder with one or with an index")

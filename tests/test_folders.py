@@ -31,9 +31,10 @@ def shards(folder, stem="model", value=0.0, map_of=lambda files: files):
     return folder
 
 
-def refused(path, *words, read=open_state):
+def refused(path, *words):
+    """The message with which a path is refused; it has these words."""
     with pytest.raises(CheckpointError) as refusal:
-        read(path)
+        open_state(path)
     assert all(word in str(refusal.value) for word in words), refusal.value
     return str(refusal.value)
 
@@ -82,6 +83,11 @@ def test_a_folder_of_a_pickled_state_dict_is_read_and_a_safetensors_file_beside_
 
 
 # --- what is not
+
+def test_a_note_of_git_lfs_is_told_from_a_damaged_file(tmp_path):
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+    refused(tmp_path, "git lfs pull")
+
 
 @pytest.mark.parametrize("change, words", [
     (lambda files: {**files, "c": files["a"]}, ["in no shard: c"]),
@@ -141,7 +147,7 @@ def test_folders_around_checkpoints_name_what_to_give(tmp_path):
 def test_an_adapter_beside_a_whole_model_is_refused_and_the_model_can_be_given(tmp_path):
     put(tmp_path / "model.safetensors", 2.0)
     put(tmp_path / "adapter_model.safetensors")
-    refused(tmp_path, "without its adapter_config", read=lambda path: open_state(put(path / "a/adapter_model.safetensors").parent))
+    refused(put(tmp_path / "alone" / "adapter_model.safetensors").parent, "without its adapter_config")
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
     refused(tmp_path, "beside an adapter", "model.safetensors")
     assert open_state(tmp_path / "model.safetensors")["w"][0, 0] == 2

@@ -57,6 +57,11 @@ def changed(draw, value):
     return draw(JSON)
 
 
+def as_bytes(values):
+    """JSON values as the bytes of a file."""
+    return values.map(lambda value: json.dumps(value).encode())
+
+
 def edited(content, edits):
     """Bytes with other bytes in some places: (where, what, how many go)."""
     for where, what, gone in edits:
@@ -109,8 +114,8 @@ def test_headers_of_safetensors(folder, header, size):
 # --- JSON beside the tensors
 
 @few(200)
-@given(st.binary(max_size=20) | (changed({"weight_map": {"a.weight": "model-1.safetensors", "b": "model-2.safetensors"}}) | JSON)
-       .map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=20) | as_bytes(changed({"weight_map": {"a.weight": "model-1.safetensors",
+                                                                  "b": "model-2.safetensors"}}) | JSON))
 def test_indexes(folder, content):
     where = folder / "indexed"
     where.mkdir(exist_ok=True)
@@ -133,7 +138,7 @@ def test_configurations(folder, name, config):
 
 
 @few(200)
-@given(st.binary(max_size=20) | (changed(ADAPTER) | JSON).map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=20) | as_bytes(changed(ADAPTER) | JSON))
 def test_adapter_configurations(folder, content):
     where = folder / "adapter"
     where.mkdir(exist_ok=True)
@@ -177,7 +182,7 @@ def test_pickles(folder, content):
 
 
 @pytest.mark.parametrize("content", [
-    b"\x80\x04r\xff\xff\xff\xff.", b"\x80\x02Nr\xff\xff\xff\x7f.", b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.",      # memo, bytearray
+    b"\x80\x04r\xff\xff\xff\xff.", b"\x80\x02Nr\xff\xff\xff\x7f.", b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.",
     b"\x80\x04\x95" + b"\xff" * 7 + b"\x7f.", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x0f.", b"\x80\x02\x8b\xff\xff\xff\x7f."])
 def test_what_a_pickle_says_of_its_size_takes_no_memory(folder, content):
     (folder / "x.pt").write_bytes(content)
@@ -186,12 +191,12 @@ def test_what_a_pickle_says_of_its_size_takes_no_memory(folder, content):
 
 # --- in memory
 
+KEYS = st.sampled_from(["w", "a", "state_dict", "model", "optimizer", 1, None])
 THINGS = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=3) | st.binary(max_size=3)
-    | st.sampled_from([torch.ones(2), torch.ones(()), torch.ones(0), np.ones(2), np.float32(1), nn.Linear(1, 1), nn.ReLU, torch.ones(2, device="meta"),
-                       torch.ones(2, 2, dtype=torch.int8), np.array(["x"]), MODULE, object()]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["w", "state_dict", "model", "optimizer", 1, None, "a"]), inner, max_size=3),
-    max_leaves=6)
+    | st.sampled_from([torch.ones(2), torch.ones(()), torch.ones(0), np.ones(2), np.float32(1), nn.Linear(1, 1), nn.ReLU,
+                       torch.ones(2, device="meta"), torch.ones(2, 2, dtype=torch.int8), np.array(["x"]), MODULE, object()]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6)
 
 
 @few(400)

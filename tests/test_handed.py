@@ -27,8 +27,9 @@ def average(expert, base=ZERO):
 
 # --- one expert and many
 
-@pytest.mark.parametrize("experts", [ONE, [ONE], (ONE,), {"a": ONE}, iter([ONE]), {"epoch": 1, "model": ONE}, {"a": {"model": ONE}},
-                                     [{"w": np.ones((2, 2), np.float32)}], {0: ONE}])
+@pytest.mark.parametrize("experts", [
+    ONE, [ONE], (ONE,), {"a": ONE}, iter([ONE]), {"epoch": 1, "model": ONE}, {"a": {"model": ONE}}, {0: ONE},
+    [{"w": np.ones((2, 2), np.float32)}]])
 def test_one_expert_is_one_however_it_is_given(experts):
     assert average(experts) == [[1, 1], [1, 1]]
 
@@ -42,8 +43,9 @@ def test_a_path_is_one_expert_and_no_list_of_letters(tmp_path):
         average("nowhere")
 
 
-@pytest.mark.parametrize("experts", [None, [], {}, 5, True, b"x", [None], [5], [[ONE]], [[]], {"a": 1, "b": 2}, {"a": [ONE]}, torch.ones(2),
-                                     np.ones(2), object(), [object()], [{}], {"a": {}}, {"a": {1: torch.ones(2)}}, nn.ReLU()])
+@pytest.mark.parametrize("experts", [
+    None, [], {}, 5, True, b"x", [None], [5], [[ONE]], [[]], {"a": 1, "b": 2}, {"a": [ONE]}, torch.ones(2), np.ones(2),
+    object(), [object()], [{}], {"a": {}}, {"a": {1: torch.ones(2)}}, nn.ReLU()])
 def test_what_is_no_expert_is_refused(experts):
     with pytest.raises(CheckpointError):
         average(experts)
@@ -144,6 +146,14 @@ def test_an_unknown_method_is_refused(method):
         merge(method, ZERO, ONE)
 
 
+@pytest.mark.parametrize("options, said", [
+    ({"below": "tie"}, "below is 'tie'"), ({"below": "emr"}, "below is 'emr'"), ({"below_options": {"lamb": 1}}, "no option lamb"),
+    ({"below_options": {"lam": "x"}}, "lam is 'x'"), ({"below_options": {1: 2}}, "no option 1")])
+def test_what_a_method_builds_on_is_checked_before_anything_is_read(options, said):
+    with pytest.raises(ValueError, match=said):
+        merge("surgery", "nowhere", ["nowhere"], **options)
+
+
 def test_a_suite_that_is_none_is_refused():
     with pytest.raises(ValueError, match="suite is of type int"):
         merge("adamerging", ZERO, ONE, suite=5)
@@ -206,8 +216,8 @@ def call(tmp_path, capsys):
         save_file({"w.weight": state["w"]}, tmp_path / f"{name}.safetensors")
 
     def run(*more, method="task-arithmetic", expert=tmp_path / "e.safetensors"):
-        arguments = ["merge", "--base", tmp_path / "base.safetensors", "--expert", expert, "--method", method, "--workers", 1, *more]
-        code = main([str(argument) for argument in arguments])
+        arguments = ["merge", "--base", tmp_path / "base.safetensors", "--expert", expert, "--method", method, *more]
+        code = main([str(argument) for argument in (*arguments, "--workers", 1)])
         return code, *capsys.readouterr()
     return run
 
@@ -250,3 +260,13 @@ def test_errors_are_json_too_and_so_is_the_place_of_a_merge(tmp_path, call, caps
     assert code == 0 and json.loads(out) == {"out": str(tmp_path / "out")}
     assert main(["inspect", "--json", str(tmp_path / "out")]) == 0
     assert json.loads(capsys.readouterr().out)["merged"]["method"] == "task-arithmetic"
+    with pytest.raises(SystemExit) as end:
+        main(["merge", "--json"])
+    assert end.value.code == 2 and "--base" in json.loads(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize("recipe", ["", "[]", "{}", '{"method": 1, "settings": 2, "experts": 3}'])
+def test_a_damaged_recipe_is_told(tmp_path, capsys, recipe):
+    save_file(ONE, tmp_path / "model.safetensors")
+    (tmp_path / "merge.json").write_text(recipe)
+    assert main(["inspect", str(tmp_path)]) == 2 and "merge.json is damaged" in capsys.readouterr().err

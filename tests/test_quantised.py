@@ -74,9 +74,10 @@ def test_a_configuration_is_believed_beside_a_file_as_in_a_folder(tmp_path, name
 
 
 @pytest.mark.parametrize("name, config", [
-    ("config.json", {"quantization_config": None}), ("config.json", {"quantization_config": {}}), ("config.json", []),
+    ("config.json", {"quantization_config": None}), ("config.json", {"quantization_config": {}}),
     ("config.json", {"quantization_config": {"load_in_4bit": False, "load_in_8bit": False}}),
-    ("hf_quant_config.json", {"quantization": {"quant_algo": None, "kv_cache_quant_algo": "FP8"}}), ("other.json", {"bits": 4})])
+    ("hf_quant_config.json", {"quantization": {"quant_algo": None, "kv_cache_quant_algo": "FP8"}}), ("config.json", []),
+    ("other.json", {"bits": 4})])
 def test_a_configuration_without_codes_does_no_harm(tmp_path, name, config):
     save_file(NUMBERS, tmp_path / "model.safetensors")
     (tmp_path / name).write_text(json.dumps(config))

@@ -15,7 +15,8 @@ def check_there(path):
     """Raise CheckpointError unless a file or folder is there and may be read."""
     try:
         os.stat(path)
-        if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        mode = os.R_OK | (os.X_OK if os.path.isdir(path) else 0)
+        if not os.access(path, mode, effective_ids=os.access in os.supports_effective_ids):
             raise PermissionError
     except PermissionError as error:
         raise CheckpointError(f"No permission to read {path}. Ask its owner for it, or give a copy that is yours.") from error

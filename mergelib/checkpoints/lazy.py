@@ -13,6 +13,7 @@ from .folders import check_index, checkpoint_files
 from .quantised import DTYPES, STRANGE, check_numbers
 
 FOUND = (SafetensorError, OSError)       # what safetensors finds wrong
+POINTER = b"version https://git-lfs"
 
 
 class LazyState(Mapping):
@@ -102,6 +103,10 @@ class opened:
         if not os.path.exists(self.file):
             raise CheckpointError(f"{self.file} is gone. Put it back and call again.") from error
         check_there(self.file)
+        with open(self.file, "rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise CheckpointError(f"{self.file} is no checkpoint but Git LFS's note of where it is. Fetch it: git lfs "
+                                      f"pull.") from error
         raise CheckpointError(f"{self.file} is damaged or cut short ({error}). Fetch or write it again.") from error
 
 

@@ -63,8 +63,9 @@ def _is_one(experts) -> bool:
 def open_all(base, experts, read=open_state) -> tuple:
     """(base, experts) as `read`, which is `open_state` or `read_state`, gives them; experts become a mapping."""
     experts = as_mapping(experts)
-    base = _opened("base", read, base)
-    return base, {task: _opened(f"expert {task}", read, expert, base) for task, expert in experts.items()}
+    opened = _opened("base", open_state, base)      # on disk a base's folder is known, which adapters ask for
+    return _opened("base", read, opened), {task: _opened(f"expert {task}", read, expert, opened)
+                                           for task, expert in experts.items()}
 
 
 def _opened(who, read, source, base=None):
@@ -93,3 +94,14 @@ def check_out(spec: Method, out, shard_size=1, executor=None) -> None:
         raise ValueError(f"executor is {executor!r}; it can be a concurrent.futures.Executor or None.")
     if out is not None and (spec.finish or spec.per_task):
         raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
+
+
+def check_below(settings) -> None:
+    """Raise ValueError unless the option `below`, if there is one, names a method of one model that takes `below_options`."""
+    if "below" not in settings:
+        return
+    below, options = settings["below"], settings["below_options"] or {}
+    one_model = [name for name, spec in METHODS.items() if not spec.per_task and not spec.finish]
+    if below not in one_model:
+        raise ValueError(f"below is {below!r}; it can be {', '.join(map(repr, one_model))}.")
+    METHODS[below].settings(**{str(name): value for name, value in options.items() if name != "suite"})

@@ -16,7 +16,7 @@ from ..methods import ENCODER_MATRICES, METHODS, call
 from ..methods.linear import eta_by_rule
 from ..progress import progress
 from ..workers import ByValue
-from .arguments import as_dtype, check_out, known_method, open_all
+from .arguments import as_dtype, check_below, check_out, known_method, open_all
 from .passes import prepare
 from .plan import check_suite, recipe_of, works
 from .work import do, stream
@@ -47,6 +47,7 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     spec = known_method(method)
     settings = spec.settings(preset, **options)
     check_out(spec, out, shard_size, executor)
+    check_below(settings)
     out_dtype = as_dtype(out_dtype)
     source, keep = base, bool(spec.data) or (out is None and executor is None)
     base, experts = open_all(base, experts, read_state if keep else open_state)
@@ -154,9 +155,6 @@ def _folder(source):
 def _merge_below(settings, base, experts):
     """The merged state dict on which a method builds that is more than one: its option `below` with `below_options`."""
     below = settings["below"]
-    one_model = [name for name, spec in METHODS.items() if not spec.per_task and not spec.finish]
-    if below not in one_model:
-        raise ValueError(f"below is {below!r}; it can be {', '.join(map(repr, one_model))}.")
     data = {"suite": settings["suite"]} if METHODS[below].data else {}
     return merge(below, base, experts, out_dtype=torch.float32, **data, **settings["below_options"] or {})
 

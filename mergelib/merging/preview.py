@@ -77,13 +77,11 @@ def contents(path):
             "largest": [{"name": name, "shape": list(known[name][0]), "bytes": size_of(*known[name])} for name in largest],
             "refused": refused}
     if adapter:
-        config = _mapping(path / "adapter_config.json")
-        told["adapter"] = {"r": config.get("r"), "alpha": config.get("lora_alpha"),
-                           "base": config.get("base_model_name_or_path")}
+        config = read_json(path / "adapter_config.json")
+        names = {"r": "r", "alpha": "lora_alpha", "base": "base_model_name_or_path"}
+        told["adapter"] = {name: config.get(key) if isinstance(config, dict) else None for name, key in names.items()}
     if (path / RECIPE).exists():
-        recipe = _mapping(path / RECIPE, "method", "settings", "experts")
-        told["merged"] = {"method": recipe["method"], "settings": recipe["settings"],
-                          "experts": [task for task, _ in recipe["experts"]]}
+        told["merged"] = _merged(path / RECIPE)
     return told
 
 
@@ -115,12 +113,14 @@ def _looked_into(path):
         return state, refusal(state.known, path) or str(error)
 
 
-def _mapping(file, *keys):
-    """The mapping in a JSON file, which has some keys; CheckpointError if it is none."""
-    found = read_json(file)
-    if not isinstance(found, dict) or not all(key in found for key in keys):
-        raise CheckpointError(f"{file} is damaged: it has no {', '.join(keys) or 'settings'}. Fetch or write it again.")
-    return found
+def _merged(file):
+    """What the recipe of a merge says. Raises CheckpointError for a damaged one."""
+    try:
+        recipe = read_json(file)
+        return {"method": str(recipe["method"]), "settings": dict(recipe["settings"]),
+                "experts": [str(task) for task, _ in recipe["experts"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged, so it does not say how this was merged. Remove or restore it.") from error
 
 
 def _fates(base, rules, spec):
