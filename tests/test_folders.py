@@ -109,7 +109,10 @@ def test_a_tensor_in_two_shards_of_which_the_index_says_nothing_is_refused(tmp_p
 def test_shards_without_an_index_and_an_index_without_shards_are_told(tmp_path):
     (shards(tmp_path) / INDEX).rename(tmp_path / "kept")
     refused(tmp_path, "index is missing", "model-00001-of-00002.safetensors")
-    refused(tmp_path / "model-00001-of-00002.safetensors", "one shard of 2", "index")
+    shard = tmp_path / "model-00001-of-00002.safetensors"
+    assert open_state(shard).keys() == {"a"}
+    with pytest.raises(CheckpointError, match="one shard of 2.*index"):
+        merge("weight-average", shard, [shard])
     (tmp_path / "model-00001-of-00002.safetensors").unlink()
     refused(tmp_path, "one shard of 2")
     (tmp_path / "model-00002-of-00002.safetensors").unlink()

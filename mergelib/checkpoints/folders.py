@@ -40,17 +40,17 @@ def checkpoint_files(path):
     check_there(path)
     if path.is_dir():
         path = _chosen(path)
+        check_whole(path)
     if path.name.endswith(INDEX):
         return _indexed(path)
     check_there(path)
-    check_whole(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a .safetensors file. {_format(path)}")
     return [path], None
 
 
 def check_whole(file):
-    """Raise CheckpointError for one shard of several, which would pass for a whole checkpoint."""
+    """Raise CheckpointError for one shard of several, whose merge would pass for that of a whole checkpoint."""
     if (found := SHARD.search(file.name)) and int(found[2]) > 1:
         raise CheckpointError(f"{file} is one shard of {int(found[2])}. {_format(file)}" if file.suffix in PICKLES else
                               f"{file} is one shard of {int(found[2])}. Give the folder with all of them and their index, or "

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..checkpoints.files import CheckpointError
+from ..checkpoints.folders import check_whole
 from ..checkpoints.handed import is_state
 from ..checkpoints.quantised import DTYPES
 from ..checkpoints.states import open_state
@@ -71,6 +73,8 @@ def open_all(base, experts, read=open_state) -> tuple:
 def _opened(who, read, source, base=None):
     """What `read` gives; its errors say whose checkpoint it is."""
     try:
+        if isinstance(source, str | os.PathLike):
+            check_whole(Path(source))
         return read(source, base)
     except CheckpointError as error:
         raise CheckpointError(f"{who}: {error}") from error
