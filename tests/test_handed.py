@@ -148,7 +148,8 @@ def test_an_unknown_method_is_refused(method):
 
 @pytest.mark.parametrize("options, said", [
     ({"below": "tie"}, "below is 'tie'"), ({"below": "emr"}, "below is 'emr'"),
-    ({"below_options": {"lamb": 1}}, "no option lamb"), ({"below_options": {"lam": "x"}}, "lam is 'x'"), ({"below_options": {1: 2}}, "no option 1")])
+    ({"below_options": {"lamb": 1}}, "no option lamb"),
+    ({"below_options": {"lam": "x"}}, "lam is 'x'"), ({"below_options": {1: 2}}, "no option 1")])
 def test_what_a_method_builds_on_is_checked_before_anything_is_read(options, said):
     with pytest.raises(ValueError, match=said):
         merge("surgery", "nowhere", ["nowhere"], **options)
