@@ -3,45 +3,61 @@
 import argparse
 import ast
 import errno
+import json
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from . import METHODS, merge
+from .merging.arguments import known_method
 from .merging.as_adapter import merge_to_adapter
-from .merging.plan import known_method
-from .merging.preview import inspect, preview
+from .merging.preview import contents, inspect, preview, report
 from .workers import cores, one_thread, processes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments as JSON where that is asked for."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        self.as_json = "--json" in (sys.argv if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        if self.as_json:
+            sys.exit(_say(message, 2, as_json=True))
+        super().error(message)
+
+
 def main(arguments=None):
     """Run a command; returns the exit code: 0, 2 for what a person has to put right, 130 for an interruption."""
     asked = _parser().parse_args(arguments)
+    say = partial(_say, as_json=getattr(asked, "json", False))
     try:
         asked.command(asked)
     except KeyboardInterrupt:
-        return _say("Interrupted. The same command goes on where this one stopped; finished shards are kept.", 130)
+        return say("Interrupted. The same command goes on where this one stopped; finished shards are kept.", 130)
     except BrokenProcessPool:
-        return _say("A worker process ended abruptly, perhaps for want of memory. Give fewer --workers; the same command goes "
+        return say("A worker process ended abruptly, perhaps for want of memory. Give fewer --workers; the same command goes "
                     "on where this one stopped.", 2)
     except ValueError as error:
-        return _say(str(error), 2)
+        return say(str(error), 2)
     except BrokenPipeError:         # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _say(_about(error, getattr(asked, "out", None)), 2)
+        return say(_about(error, getattr(asked, "out", None)), 2)
     return 0
 
 
 def _parser():
     """All commands and their arguments."""
-    parser = argparse.ArgumentParser(prog="mergelib", description=__doc__)
+    parser = Parser(prog="mergelib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="merge | methods | inspect")
     one = commands.add_parser("merge", help="merge experts of one base, tensor by tensor")
     one.add_argument("--base", type=Path, required=True, help="a .safetensors file, or a folder with one or with an index")
@@ -57,39 +73,57 @@ def _parser():
     one.add_argument("--workers", type=int, default=cores(), help="processes to spread tensors over (default: %(default)s)")
     one.add_argument("--as-adapter", type=int, metavar="RANK", help="write one LoRA adapter of this rank (experts: adapters)")
     one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    one.add_argument("--json", action="store_true", help="say it, and what is wrong, as JSON; without --out a dry run")
     one.set_defaults(command=_merge)
     listing = commands.add_parser("methods", help="list the methods, or what one of them has to be told")
     listing.add_argument("method", nargs="?")
     listing.set_defaults(command=_methods)
     look = commands.add_parser("inspect", help="say what a checkpoint, an adapter or a merged folder holds")
     look.add_argument("path", type=Path)
-    look.set_defaults(command=lambda asked: print(inspect(asked.path)))
+    look.add_argument("--json", action="store_true", help="say it, and what is wrong, as JSON for scripts")
+    look.set_defaults(command=lambda asked: print(_as_json(contents(asked.path)) if asked.json else inspect(asked.path)))
     return parser
 
 
 def _merge(asked):
     """`mergelib merge`."""
-    if asked.out is None and not asked.dry_run:
+    dry = asked.dry_run or asked.json and asked.out is None
+    if asked.out is None and not dry:
         raise ValueError("Say where to write: --out DIR (or --dry-run to see what would be done).")
-    if asked.workers < 1 or asked.shard_size <= 0:
+    if asked.workers < 1 or not asked.shard_size > 0:
         raise ValueError("--workers must be at least 1 and --shard-size greater than 0.")
     spec = known_method(asked.method)
     if spec.data:
         raise ValueError(f"{spec.title} needs {spec.needs}, which a command line cannot give. Call mergelib.merge from Python.")
     how = {"preset": asked.preset, "out_dtype": DTYPES.get(asked.dtype), "shard_size": asked.shard_size * 1e9,
-           "out": asked.out, **dict(asked.option)}
+           "out": asked.out, **_options(spec, asked.option)}
     experts = _named(asked.expert)
     if asked.as_adapter is not None:
         if asked.dry_run or asked.dtype:
             raise ValueError("--as-adapter writes fp32 and has no dry run. Leave out --dtype and --dry-run.")
         print(merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
-                               **dict(asked.option)))
+                               **_options(spec, asked.option)))
         return
-    if asked.dry_run:
-        print(preview(asked.method, asked.base, experts, **how))
+    if dry:
+        if asked.json:
+            print(_as_json(report(asked.method, asked.base, experts, **how)))
+        else:
+            print(preview(asked.method, asked.base, experts, **how))
         return
     with one_thread(), processes(asked.workers) if asked.workers > 1 else nullcontext() as pool:
-        print(merge(asked.method, asked.base, experts, executor=pool, **how))
+        out = merge(asked.method, asked.base, experts, executor=pool, **how)
+        print(_as_json({"out": str(out)}) if asked.json else out)
+
+
+def _options(spec, pairs):
+    """The values of --option by name. Raises ValueError for a name that is no option of the method, or is given twice."""
+    names = [name for name, _ in pairs]
+    if unknown := sorted(set(names) - set(spec.declared)):
+        raise ValueError(f"{spec.title} has no option {', '.join(unknown)}; it has {', '.join(sorted(spec.declared))}. What "
+                         f"`mergelib merge --help` lists is given as --NAME VALUE.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"--option {', '.join(twice)} is given more than once. Say which value counts.")
+    return dict(pairs)
 
 
 def _methods(asked):
@@ -110,7 +144,8 @@ def _methods(asked):
 def _expert(text):
     """(name or None, path) of NAME=DIR or DIR."""
     name, sign, path = text.partition("=")
-    return (name, Path(path)) if sign and not Path(text).exists() else (None, Path(text))
+    named = sign and name and os.sep not in name and not os.path.exists(text)       # else the '=' belongs to a path
+    return (name, Path(path)) if named else (None, Path(text))
 
 
 def _named(experts):
@@ -128,7 +163,7 @@ def _option(text):
         raise argparse.ArgumentTypeError(f"{text!r} has no '='; write name=value, such as lam=0.5")
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return name, value
 
 
@@ -142,10 +177,18 @@ def _about(error, out):
     return f"{where}: {error.strerror or error}"
 
 
-def _say(message, code):
-    """Print a message for people; the exit code."""
-    print(f"mergelib: {message}", file=sys.stderr)
+def _say(message, code, as_json=False):
+    """Print a message for people, or as JSON for scripts; the exit code."""
+    if as_json:
+        print(_as_json({"error": message}))
+    else:
+        print(f"mergelib: {message}", file=sys.stderr)
     return code
+
+
+def _as_json(told):
+    """JSON of several lines; what it has no word for becomes a text."""
+    return json.dumps(told, indent=1, default=str)
 
 
 if __name__ == "__main__":

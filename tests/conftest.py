@@ -23,11 +23,10 @@ from torch.nn.functional import cross_entropy
 from mergelib.adapt import learning as adapt_learning
 from mergelib.adapt.gradients import tower_with
 from mergelib.checkpoints.adapters import Adapter
-from mergelib.checkpoints.compatible import check_compatible
 from mergelib.checkpoints.lora_fit import Change
 from mergelib.experiments import ablations, corruptions, measuring, ranks
 from mergelib.measure.ledger import Ledger
-from mergelib.merging.plan import which_rules
+from mergelib.merging.plan import decide
 from mergelib.methods import METHODS
 from mergelib.networks import clip, t5
 from mergelib.networks.clip import image_features, normalise_pixels
@@ -83,8 +82,8 @@ def committed_numbers_stay(monkeypatch):
 
 
 def check(base, experts):
-    """What `check_compatible` says where everything is to be merged."""
-    return check_compatible(base, experts, which_rules(base, {"keys": "", "others": "base"}))
+    """What is said about checkpoints of which everything is to be merged."""
+    return decide(base, experts, {"keys": "", "others": "base"})[1]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def files_beside(base):
     to the model; for what is in memory nothing."""
     if not isinstance(base, (str, Path)):
         return []
-    folder, every = (Path(base), True) if Path(base).is_dir() else (Path(base).parent, False)
+    folder, every = _place(base)
     chosen = [file for file in sorted(folder.iterdir()) if file.is_file() and _belongs(file.name, every)]
     if every:
         chosen += [file for part in sorted(folder.iterdir()) if part.is_dir() and not NO_PART.search(part.name)
@@ -37,13 +37,19 @@ def notes_beside(base):
     """Lines on what does not go along: what may belong to a base that is given as a file, and the weights of modules."""
     if not isinstance(base, (str, Path)):
         return []
-    folder, every = (Path(base), True) if Path(base).is_dir() else (Path(base).parent, False)
+    folder, every = _place(base)
     left = [] if every else [file.name for file in sorted(folder.iterdir())
                              if file.is_file() and _belongs(file.name, True) and not _belongs(file.name, False)]
     copied = [str(place) for file, place in files_beside(base) if WEIGHTS.search(file.name)]
     return [*([f"the base is given as a file; of what lies beside it these are not copied: {', '.join(left)}. Give the folder "
                f"if they belong to it."] if left else []),
             *([f"these weights are the base's, and no merge: {', '.join(copied)}"] if copied else [])]
+
+
+def _place(base):
+    """(folder, whether all of it belongs to the base): of an index it does, of a file of weights that is not known."""
+    base = Path(base)
+    return (base, True) if base.is_dir() else (base.parent, base.name.endswith(".index.json"))
 
 
 def _belongs(name, every):

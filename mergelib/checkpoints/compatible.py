@@ -15,6 +15,15 @@ CONSTANTS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn_
                        r"|freqs_cis|relative_position_index|num_batches_tracked|_extra_state)$")
 
 
+def check_given(base, experts):
+    """Raise CheckpointError unless there is a base with tensors, and an expert."""
+    if not experts:
+        raise CheckpointError("There is no expert to merge. Give at least one.")
+    if not base:
+        shipped = " If it is a suite's, the weights of that tower are not shipped: train them with `make zoo TOWER=...`."
+        raise CheckpointError(f"The base has no tensors.{'' if isinstance(base, LazyState) else shipped}")
+
+
 def check_compatible(base, experts, rules, keys=""):
     """Raise CheckpointError unless every expert has the tensors that are to be merged, in the base's shapes and finite.
 
@@ -24,10 +33,6 @@ def check_compatible(base, experts, rules, keys=""):
     Returns lines that say what is left out. An expert equal to the base is refused too: its task vector is zero, which is
     hardly ever what was meant.
     """
-    if not experts:
-        raise CheckpointError("There is no expert to merge. Give at least one.")
-    if not base:
-        raise CheckpointError("The base has no tensors.")
     wanted = [name for name, rule in rules.items() if rule != "base" and not rule.startswith("as ")]
     problems, notes = [f"base: {line}" for line in _not_finite(base, wanted)], []
     for task, expert in experts.items():

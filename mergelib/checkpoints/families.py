@@ -5,17 +5,13 @@ A: image encoders of an old open_clip, pickled whole (task_vectors); B: Hugging 
 table. Only the image tower is read: A's and C's left-over text tensors, which no expert changed, are left out.
 """
 
-import json
-import pickle
-import warnings
-import zipfile
 from pathlib import Path
 
-import torch
-
-from .lazy import CheckpointError, lazy_state
+from .files import CheckpointError, check_there, read_json
+from .handed import state_of
+from .lazy import lazy_state
 from .names import check_open_clip, clip_to_open_clip, is_hugging_face, to_open_clip
-from .pickles import read_module
+from .pickles import NotPlain, read_module, read_pickled_state
 from .states import write_state
 
 FIRST = "conv1.weight"
@@ -24,19 +20,21 @@ FIRST = "conv1.weight"
 def read_tower(path, allow_pickle=False):
     """The image tower of a published checkpoint: a state dict in open_clip's names; B's experts have no `proj`.
 
-    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict, or, with
-    `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put `{**base, **expert}` into a tower
-    that needs the projection. Raises CheckpointError for what is damaged, is no such tower, or has another activation.
+    `path`: a folder or .safetensors file in Hugging Face's or open_clip's names, a torch file with a state dict (open_clip's
+    own epoch_N.pt, too), or, with `allow_pickle`, a pickled image encoder, of which nothing is run (see `pickles`). Put
+    `{**base, **expert}` into a tower that needs the projection. Raises CheckpointError for what is damaged, is no such tower,
+    or has another activation.
     """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".safetensors" or not path.exists():
+    check_there(path)
+    if path.is_dir() or path.suffix in (".safetensors", ".json"):
         return _named(lazy_state(path), path)
-    state = _read_state_dict(path)
+    state, where = _read_state_dict(path)
     if state is None and not allow_pickle:
         raise CheckpointError(f"{path} is no plain state dict but pickled objects, and such files can run code when they are "
                               f"read. Say allow_pickle=True to have nothing but its tensors read, without running anything; "
                               f"families.convert writes them as safetensors.")
-    return _named(_read_encoder(path) if state is None else state, path)
+    return _named(_read_encoder(path), path) if state is None else _named(state, path, where)
 
 
 def read_clip(file):
@@ -45,7 +43,8 @@ def read_clip(file):
     `file`: .safetensors or a torch file with a state dict, in Hugging Face's names. Raises CheckpointError.
     """
     file = Path(file)
-    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)
+    check_there(file)
+    state = lazy_state(file) if file.suffix == ".safetensors" else _read_state_dict(file)[0]
     try:
         _check_config(file)
         return clip_to_open_clip({} if state is None else state)
@@ -61,8 +60,8 @@ def convert(file, out, allow_pickle=False):
     write_state(out, read_tower(file, allow_pickle), {"converted from": Path(file).name})
 
 
-def _named(state, path):
-    """The image tower among some tensors, in open_clip's names; CheckpointError says which file is wrong."""
+def _named(state, path, where=""):
+    """The image tower among some tensors, in open_clip's names; CheckpointError says which file is wrong, and where in it."""
     try:
         if is_hugging_face(state):
             _check_config(path)
@@ -72,7 +71,7 @@ def _named(state, path):
         tower = {name.removeprefix(stem): state[name] for name in state if name.startswith(stem)}
         check_open_clip(tower)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}{where}: {error}") from error
     return tower
 
 
@@ -82,9 +81,9 @@ def _check_config(folder):
     if not file.exists():
         return
     try:
-        config = json.loads(file.read_text())
+        config = read_json(file)
         found = config.get("vision_config", config).get("hidden_act", "quick_gelu")      # transformers' default
-    except (ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise CheckpointError(f"config.json is damaged ({error}). Fetch it again.") from error
     if found != "quick_gelu":
         raise CheckpointError(f"config.json says that the tower computes {found}, but OpenAI's weights and experts made from "
@@ -92,21 +91,14 @@ def _check_config(folder):
 
 
 def _read_state_dict(file):
-    """The tensors in a torch file; None if it holds other objects, which are not looked at."""
+    """(state dict, where it lies in a torch file if in an entry); None in place of it if there are other objects."""
     try:
-        if zipfile.is_zipfile(file) and (odd := zipfile.ZipFile(file).testzip()):
-            raise CheckpointError(f"{file} is damaged: the checksum of {odd} is wrong. Fetch it again.")
-        with warnings.catch_warnings(action="ignore"):      # that torch may not know the pickle's protocol: then it says so
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (CheckpointError, MemoryError):
-        raise
-    except pickle.UnpicklingError:
-        return None
-    except Exception as error:          # the bytes may be anything, and so may be what they raise
-        raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch it again.") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{file} holds {type(state).__name__}, not a state dict of tensors.")
-    return state
+        found = read_pickled_state(file)
+    except NotPlain:
+        return None, ""
+    state = state_of(found, str(file))
+    entry = next((name for name in found if found[name] is state), None)
+    return state, f", in its entry {entry!r}" if entry else ""
 
 
 def _read_encoder(file):

@@ -2,18 +2,18 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-          "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}
+from .files import CheckpointError, check_there
+from .folders import check_index, checkpoint_files
+from .quantised import DTYPES, STRANGE, check_numbers
 
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or checkpoints that cannot be merged; the message lists every reason."""
+FOUND = (SafetensorError, OSError)       # what safetensors finds wrong
+POINTER = b"version https://git-lfs"
 
 
 class LazyState(Mapping):
@@ -110,36 +110,51 @@ class opened:
     def __enter__(self):
         try:
             self.handle = safe_open(self.file, framework="pt")
-        except (SafetensorError, FileNotFoundError) as error:
+        except FOUND as error:          # safetensors says of a file that may not be read that it is not there
             self._explain(error)
         return self.handle.__enter__()
 
     def __exit__(self, kind, error, trace):
         self.handle.__exit__(kind, error, trace)
-        if isinstance(error, SafetensorError):
+        if isinstance(error, FOUND):
             self._explain(error)
 
     def _explain(self, error):
-        if isinstance(error, FileNotFoundError):
+        if not os.path.exists(self.file):
             raise CheckpointError(f"{self.file} is gone. Put it back and call again.") from error
+        check_there(self.file)
+        with open(self.file, "rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise CheckpointError(f"{self.file} is no checkpoint but Git LFS's note of where it is. Fetch it: git lfs "
+                                      f"pull.") from error
         raise CheckpointError(f"{self.file} is damaged or cut short ({error}). Fetch or write it again.") from error
 
 
 def lazy_state(path):
-    """The `LazyState` of a .safetensors file, or of a folder with one or with an index of several.
+    """The `LazyState` of a .safetensors file, of an index of several, or of a folder (see `folders`).
 
-    Raises CheckpointError for what is missing, damaged, or in a format that could run code when read.
+    Raises CheckpointError for what is missing, damaged, quantised, or in a format that could run code when read.
     """
-    path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist. Give the path of a .safetensors file or of a folder with such files.")
-    files = _shards(path) if path.is_dir() else [_safe(path)]
-    where, known = {}, {}
+    state = headers(path)
+    check_numbers(state.known, path, path)
+    return state
+
+
+def headers(path):
+    """The same, of numbers of any kind, whether they can be merged or not."""
+    files, tensors = checkpoint_files(path)
+    where, known, stored = {}, {}, {}
     for file in files:
         with opened(file) as handle:
-            names = list(handle.keys())
-            known |= {name: _facts(file, name, handle.get_slice(name)) for name in names}
-        where |= dict.fromkeys(names, file.absolute())
+            stored[file] = set(handle.keys())
+            mine = [name for name in handle.keys() if not tensors or tensors.get(name, file) == file]
+            if twice := sorted(known.keys() & set(mine)):
+                raise CheckpointError(f"{file} and {where[twice[0]]} both hold {twice[0]}, and the index does not say which "
+                                      f"counts. Fetch or write the checkpoint again.")
+            known |= {name: _facts(file, name, handle.get_slice(name)) for name in mine}
+        where |= dict.fromkeys(mine, file.absolute())
+    if tensors:
+        check_index(stored, tensors)
     return LazyState(where, known)
 
 
@@ -156,47 +171,15 @@ def not_finite(tensor):
     return int((~torch.isfinite(tensor)).sum())
 
 
-def _safe(file):
-    """The file, unless it is in a format that can run code."""
-    if file.suffix != ".safetensors":
-        raise CheckpointError(f"{file} is not a .safetensors file. Pickled checkpoints (.pt, .bin) can run code when "
-                              f"they are read; convert them with safetensors.torch.save_file first.")
-    return file
-
-
-def _shards(folder):
-    """The .safetensors files of a folder that belong to its checkpoint."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    if len(indices) == 1:
-        return _indexed(indices[0])
-    files = [file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith(".")]
-    if len(files) == 1 and not indices:
-        return files
-    if files:
-        names = ", ".join(file.name for file in indices or files)
-        raise CheckpointError(f"{folder} holds several checkpoints, or one whose index is missing: {names}. Give the path of "
-                              f"one file, or put the index (model.safetensors.index.json) beside them.")
-    raise CheckpointError(f"{folder} holds no .safetensors file. Pickled checkpoints (.pt, .bin) can run code when they are "
-                          f"read; convert them with safetensors.torch.save_file first.")
-
-
-def _indexed(index):
-    """The shards that an index names; CheckpointError lists those that are missing."""
-    try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{index} is damaged: it has no weight_map. Fetch or write it again.") from error
-    if missing := [name for name in names if not (index.parent / name).exists()]:
-        raise CheckpointError(f"{index.parent} lacks {', '.join(missing)}, which its index names. Fetch what is missing again.")
-    return [index.parent / name for name in names]
-
-
 def _facts(file, name, part):
-    """(shape, dtype) of a tensor that is not read; CheckpointError for a dtype that cannot be merged."""
-    if part.get_dtype() not in DTYPES:
-        raise CheckpointError(f"{file}: {name} is stored as {part.get_dtype()}, which cannot be merged; known are "
-                              f"{', '.join(DTYPES)}. Convert it first.")
-    return tuple(part.get_shape()), DTYPES[part.get_dtype()]
+    """(shape, dtype) of a tensor that is not read; CheckpointError for what torch has no tensors of."""
+    code, shape = part.get_dtype(), tuple(part.get_shape())
+    if code not in DTYPES | STRANGE:
+        raise CheckpointError(f"{file}: {name} is stored as {code}, which cannot be merged; known are {', '.join(DTYPES)}. "
+                              f"Convert it first.")
+    if math.prod(max(size, 1) for size in shape) >= 1 << 60:
+        raise CheckpointError(f"{file}: {name} has shape {shape}, which no tensor can have. The file is damaged.")
+    return shape, (DTYPES | STRANGE)[code]
 
 
 def facts(state, name):

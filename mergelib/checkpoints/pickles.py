@@ -7,11 +7,13 @@ calls that are allowed are not made either, they are remembered, and tensors are
 
 import io
 import pickle
+import warnings
 import zipfile
 
 import torch
 
-from .lazy import CheckpointError
+from .files import CheckpointError, check_there
+from .folders import CLONED, RUN
 
 MAGIC = 0x1950A86A20F9469CFC6C      # first object of a torch file older than 1.6
 STORAGES = {"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
@@ -59,12 +61,19 @@ class Storage:
         return torch.frombuffer(found, dtype=self.dtype)
 
 
-class Reader(pickle.Unpickler):
-    """Unpickles into records; every name gets a class of its own, new for each file, so that no file can touch the next."""
+class NotPlain(CheckpointError):
+    """A pickled file with more than tensors and what holds them."""
+
+
+class Reader(pickle._Unpickler):
+    """Unpickles into records; every name gets a class of its own, new for each file, so that no file can touch the next.
+
+    Python's unpickler in Python: the one in C makes room for as many objects as a file of a few bytes says it has.
+    """
 
     def __init__(self, stream, read):
         super().__init__(stream)
-        self.classes, self.storages, self.read = {}, {}, read
+        self.classes, self.storages, self.numbers = {}, {}, read
 
     def find_class(self, module, name):
         title = f"{module}.{name}"
@@ -73,8 +82,49 @@ class Reader(pickle.Unpickler):
     def persistent_load(self, saved):
         if saved[0] == "module":            # a class and its source text, in old files
             return saved[1]
-        storage = Storage(saved[1], saved[2], saved[4], self.read)
+        storage = Storage(saved[1], saved[2], saved[4], self.numbers)
         return self.storages.setdefault(storage.key, storage)
+
+
+def read_pickled_state(file):
+    """What a torch file holds besides code: tensors, and mappings, lists and numbers around them. Nothing in it is run.
+
+    Raises CheckpointError for what is damaged, and `NotPlain` for a file that has other objects, which are not looked at.
+    """
+    check_there(file)
+    try:
+        if zipped := zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                _check_stored(archive)
+                if odd := archive.testzip():
+                    raise CheckpointError(f"{file} is damaged: the checksum of {odd} is wrong. Fetch it again.")
+        with warnings.catch_warnings(action="ignore"):      # that torch may not know the pickle's protocol: then it says so
+            found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+        _check_sizes(found)
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise NotPlain(f"{file} holds objects that are no tensors. {RUN}, so nothing of it was read. Where you trust it, load "
+                       f"it and write its tensors: {CLONED}.") from error
+    except Exception as error:          # the bytes may be anything, and so may be what they raise
+        raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch it again.") from error
+    return found
+
+
+def _check_stored(archive):
+    """Raise ValueError for a file that would be larger once it is unpacked."""
+    if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+        raise ValueError("it is compressed, as torch's files never are")
+
+
+def _check_sizes(found, depth=8):
+    """Raise ValueError for a tensor with more numbers than are stored; torch finds all else that sizes can do."""
+    if isinstance(found, torch.Tensor) and found.layout is torch.strided and not found.is_meta:
+        if found.numel() * found.itemsize > found.untyped_storage().nbytes():
+            raise ValueError(f"it has a tensor of shape {tuple(found.shape)}, but fewer numbers")
+    elif isinstance(found, dict | list | tuple) and depth:
+        for part in found.values() if isinstance(found, dict) else found:
+            _check_sizes(part, depth - 1)
 
 
 def read_module(file):
@@ -117,6 +167,7 @@ def _unpickle(stream):
 
 def _unzip(archive):
     """The object in torch's zip format, as records."""
+    _check_stored(archive)
     (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
     folder = pickled.removesuffix("data.pkl") + "data/"
     return Reader(io.BytesIO(archive.read(pickled)), lambda key: archive.read(folder + key)).load()
@@ -144,4 +195,8 @@ def _tensor(record):
     storage, offset, size, stride = record.arguments[:4]
     if getattr(storage, "title", "") == NESTED:         # plain pickles hold each storage as a torch file of its own
         storage = _unpickle(io.BytesIO(storage.arguments[0]))
-    return storage.flat().as_strided(size, stride, offset)
+    flat = storage.flat()
+    tensor = flat.as_strided(size, stride, offset)
+    if tensor.numel() > flat.numel():
+        raise CheckpointError(f"it has a tensor of shape {tuple(size)}, but fewer numbers.")
+    return tensor

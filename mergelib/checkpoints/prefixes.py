@@ -7,7 +7,7 @@ def renamed_like(base, expert):
     `module.` of a wrapped model is such a beginning, and `bert.` of a model with a head, whose tensors then keep their names.
     Where some names agree, or none can be made to, the expert is handed back, and "".
     """
-    if any(name in base for name in expert):
+    if not base or any(name in base for name in expert):
         return expert, ""
     for prefix in _beginnings(base, expert):
         names = {name.removeprefix(prefix): name for name in expert}
@@ -22,7 +22,7 @@ def renamed_like(base, expert):
 
 def _beginnings(short, long):
     """What stands before one name of a checkpoint in the names of another, longest first."""
-    name = max(short, key=len)
+    name = max(short, key=len, default="")
     return sorted({other.removesuffix(name) for other in long if other.endswith("." + name)}, key=len, reverse=True)
 
 

@@ -13,8 +13,8 @@ from ..checkpoints.lora_config import CONFIG
 from ..checkpoints.states import write_state
 from ..paths import write_atomically
 from ..progress import progress
+from .arguments import check_out, known_method, open_all
 from .loop import merge
-from .plan import check_out, known_method, open_all
 
 LINEAR = re.compile(re.escape(PREFIX) + r"((?!.*\.base_layer\.).+)\.lora_A\.weight")
 

@@ -17,18 +17,19 @@ from ..methods import METHODS, call
 from ..methods.linear import eta_by_rule
 from ..progress import progress
 from ..workers import ByValue
+from .arguments import as_dtype, check_below, check_out, known_method, open_all
 from .passes import prepare
-from .plan import as_mapping, check_out, check_suite, decide, known_method, open_all, recipe_of, works
+from .plan import check_suite, decide, recipe_of, works
 from .work import do, stream
 
 
-def merge(method: str, base, experts, preset: str | None = None, out_dtype: torch.dtype | None = None,
+def merge(method: str, base, experts, preset: str | None = None, out_dtype: torch.dtype | str | None = None,
           out: str | Path | None = None, executor: Executor | None = None, shard_size: float = 5e9, **options):
     """Merge experts of one base into one state dict; methods that keep more give what `PictureSuite.logits` describes.
 
-    `method`: a name in `METHODS`. `base`: state dict or path (see `checkpoints.states.open_state`); `experts`: mapping from
-    task to such (a list serves too). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32; `out_dtype`
-    (default: the base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
+    `method`: a name in `METHODS`. `base`: state dict, module or path (see `checkpoints.states.open_state`); `experts`: mapping
+    from task to such (a list serves too, and one alone). `preset`, `options`: see `Method.settings`. All arithmetic is in fp32;
+    `out_dtype` (default: the base's) is the dtype of the floating-point tensors that come out. Integer buffers are the base's.
 
     `out`: a folder to which the merge is written in shards of at most `shard_size` bytes, tensor by tensor, and whose path is
     given back; after an interruption the same call goes on with it. `executor`: a `concurrent.futures.Executor` that works on
@@ -46,7 +47,9 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     """
     spec = known_method(method)
     settings = spec.settings(preset, **options)
-    check_out(spec, out)
+    check_out(spec, out, shard_size, executor)
+    check_below(settings)
+    out_dtype = as_dtype(out_dtype)
     source, keep = base, bool(spec.data) or (out is None and executor is None)
     base, experts, notes = open_all(base, experts, read_state if keep else open_state)
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
@@ -162,9 +165,6 @@ def say(notes):
 def _merge_below(settings, base, experts):
     """The merged state dict on which a method builds that is more than one: its option `below` with `below_options`."""
     below = settings["below"]
-    one_model = [name for name, spec in METHODS.items() if not spec.per_task and not spec.finish]
-    if below not in one_model:
-        raise ValueError(f"below is {below!r}; it can be {', '.join(map(repr, one_model))}.")
     data = {"suite": settings["suite"]} if METHODS[below].data else {}
     return merge(below, base, experts, out_dtype=torch.float32, **data, **settings["below_options"] or {})
 
@@ -176,5 +176,6 @@ def _in_fp32(state):
 
 def eta_for_mean_lambda(base, experts, target: float = 0.3, keys: str | None = None) -> float:
     """`eta_by_rule` of checkpoints: `base`, `experts` are state dicts as for `merge`."""
+    base, experts, _ = open_all(base, experts, read_state)
     names = matching(keys, {name: len(facts(base, name)[0]) for name in base})
-    return eta_by_rule(partial(stream, base, as_mapping(experts), names), target, keys="")
+    return eta_by_rule(partial(stream, base, experts, names), target, keys="")

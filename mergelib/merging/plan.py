@@ -8,12 +8,9 @@ import torch
 
 from ..checkpoints.blocks import matching
 from ..checkpoints.compare import changed
-from ..checkpoints.compatible import check_compatible, is_constant
-from ..checkpoints.configs import check_configs
+from ..checkpoints.compatible import check_compatible, check_given, is_constant
 from ..checkpoints.content import described
 from ..checkpoints.lazy import CheckpointError, facts
-from ..checkpoints.prefixes import renamed_like
-from ..checkpoints.states import open_state
 from ..checkpoints.tied import tied
 from ..methods import METHODS, TEST_PICTURES, Method
 from .work import Work, only
@@ -21,39 +18,12 @@ from .work import Work, only
 STATISTICS = re.compile(r"running_(mean|var)$")
 
 
-def known_method(name: str) -> Method:
-    """A method's entry in the registry; ValueError names the known ones."""
-    if name not in METHODS:
-        raise ValueError(f"There is no method {name!r}. Known methods: {', '.join(METHODS)}.")
-    return METHODS[name]
-
-
-def as_mapping(experts) -> dict:
-    """Experts as a mapping: a list gets the names expert-1, expert-2, ..."""
-    if hasattr(experts, "items"):
-        return dict(experts)
-    return {f"expert-{i}": expert for i, expert in enumerate(experts, start=1)}
-
-
-def open_all(base, experts, read=open_state) -> tuple:
-    """(base, experts, notes) as `read`, which is `open_state` or `read_state`, gives them; experts become a mapping.
-
-    Raises CheckpointError where what lies beside them contradicts each other. Notes are lines on what was recognised.
-    """
-    given = as_mapping(experts)
-    check_configs(base, given)
-    opened, found, notes = open_state(base), {}, []         # on disk a base's folder is known, which adapters ask for
-    for task, expert in given.items():
-        found[task], said = renamed_like(opened, read(expert, opened))
-        notes += [f"expert {task}: {said}"] if said else []
-    return read(opened), found, notes
-
-
 def decide(base, experts: dict, settings: dict) -> tuple[dict[str, str], list[str]]:
     """(what becomes of each tensor, see `which_rules`; what a person should know about it, in lines), all looked into.
 
     Raises CheckpointError for checkpoints that do not fit together, and for a merge that would give the base back.
     """
+    check_given(base, experts)
     rules = which_rules(base, settings)
     for copy, name in tied(base, list(experts.values())).items():
         if rules[copy] != rules[name]:
@@ -73,14 +43,14 @@ def decide(base, experts: dict, settings: dict) -> tuple[dict[str, str], list[st
 def which_rules(base, settings: dict) -> dict[str, str]:
     """Name -> what becomes of a tensor: "method", "base" where it stays that, or how it is made without the method.
 
-    Those to be merged come first. Running statistics are averaged, for their sums may be no statistics. Raises ValueError if
-    the option `keys` matches no floating-point tensor.
+    Those to be merged come first. Running statistics are averaged, for their sums may be no statistics. Raises CheckpointError
+    if the option `keys` matches no floating-point tensor.
     """
     dims = {name: len(facts(base, name)[0]) for name in sorted(base)
-            if facts(base, name)[1].is_floating_point and not is_constant(base, name)}
+            if facts(base, name)[1].is_floating_point and 0 not in facts(base, name)[0] and not is_constant(base, name)}
     chosen = matching(settings["keys"], dims)
     if not chosen:
-        raise ValueError(_no_match(settings["keys"], dims))
+        raise CheckpointError(_no_match(settings["keys"], dims))
     rules = dict.fromkeys(chosen, "method") | {name: settings["others"] for name in dims if name not in chosen}
     rules |= {name: "mean" for name, rule in rules.items() if rule != "base" and STATISTICS.search(name)}
     return rules | {name: "base" for name in base if name not in rules}
@@ -135,17 +105,13 @@ def recipe_of(method: str, base, experts: dict, settings: dict, out_dtype) -> di
     return json.loads(json.dumps(recipe, default=lambda value: getattr(value, "digest", repr(value))))
 
 
-def check_out(spec: Method, out) -> None:
-    """Raise ValueError for a folder to write to if a method gives more than one model."""
-    if out is not None and (spec.finish or spec.per_task):
-        raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
-
-
 def check_suite(spec: Method, settings: dict, experts: dict) -> None:
     """Raise ValueError unless there is a suite that has the experts' tasks, and the data and network that a method needs."""
     suite = settings["suite"]
     if suite is None:
         raise ValueError(f"{spec.title} needs {spec.needs}. Give suite=..., as `load_suite` returns it.")
+    if not hasattr(suite, "runs"):
+        raise ValueError(f"suite is of type {type(suite).__name__}; it can be what `load_suite` returns.")
     if not suite.runs(spec):
         there = [name for name, other in METHODS.items() if other.data and suite.runs(other)]
         raise ValueError(f"{spec.title} needs what {suite.name} does not have. What needs data and works there: "

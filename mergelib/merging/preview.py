@@ -1,6 +1,5 @@
 """What would a merge do, and what is in a checkpoint? Sizes, memory and time, told before anything is written."""
 
-import json
 import re
 import shutil
 import time
@@ -9,64 +8,129 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoints.adapters import is_adapter
+from ..checkpoints.beside import notes_beside
+from ..checkpoints.files import CheckpointError, read_json
 from ..checkpoints.folder import RECIPE
-from ..checkpoints.lazy import facts, lazy_state
+from ..checkpoints.lazy import facts, headers
+from ..checkpoints.quantised import refusal
 from ..checkpoints.shards import plan_shards, size_of
+from ..checkpoints.states import open_state
 from ..methods import METHODS
+from .arguments import as_dtype, check_out, known_method, open_all
 from .loop import merge
-from .plan import check_out, decide, open_all
+from .plan import decide
 
 
-def preview(method, base, experts, preset=None, out=None, out_dtype=None, shard_size=5e9, **options):
-    """What `merge` would do with these arguments, as text; writes nothing and reads little more than headers.
+def report(method, base, experts, preset=None, out=None, out_dtype=None, shard_size=5e9, **options):
+    """What `merge` would do with these arguments, as JSON can hold it; writes nothing and reads little more than headers.
 
     The time comes from merging one tensor of middling size and is rough. Raises what `merge` raises for arguments that do not
     fit.
     """
-    spec = METHODS[method]
+    spec = known_method(method)
     settings = spec.settings(preset, **options)
-    check_out(spec, out)
-    base, experts, notes = open_all(base, experts)
-    rules, more = decide(base, experts, settings)
+    check_out(spec, out, shard_size)
+    out_dtype = as_dtype(out_dtype)
+    source, (base, experts, notes) = base, open_all(base, experts)
+    rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
     written = {name: _coming_out(facts(base, name), out_dtype) for name in base}
-    lines = [f"{spec.title} ({spec.paper}; {spec.equation}), {_listed(settings)}",
-             f"base and {len(experts)} experts ({', '.join(experts)}), {_size(_bytes(base))} each as dense checkpoints",
-             *_fates(base, rules, spec),
-             _output(out, written, shard_size),
-             _memory(method, settings, base, experts, rules),
-             _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"]),
-             *notes, *more]
+    return {"method": method, "title": spec.title, "paper": f"{spec.paper}; {spec.equation}", "settings": settings,
+            "experts": list(experts), "bytes": _bytes(base), "tensors": list(_fates(base, rules, spec)),
+            "output": _output(out, written, shard_size), "memory": _memory(method, settings, base, experts, rules),
+            "time": _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"]),
+            "notes": [*notes, *more, *(notes_beside(source) if out else [])]}
+
+
+def preview(method, base, experts, **how):
+    """The `report` of a merge, as text."""
+    told = report(method, base, experts, **how)
+    output, memory, taken = told["output"], told["memory"], told["time"]
+    fates = [f"{fate['what']}: {fate['count']} tensors, {_size(fate['bytes'])} ({', '.join(fate['names'])})"
+             for fate in told["tensors"]]
+    where = f" in {output['folder']}, where {_size(output['free'])} are free" if output["folder"] else ""
+    kept = f"; {told['title']} also keeps {memory['keeps']} in the first process" if memory["keeps"] else ""
+    lines = [f"{told['title']} ({told['paper']}), {_listed(told['settings'])}",
+             f"base and {len(told['experts'])} experts ({', '.join(told['experts'])}), {_size(told['bytes'])} each as dense "
+             f"checkpoints", *fates,
+             f"output: {_size(output['bytes'])} in {output['files']} file(s){where}",
+             f"memory: {_size(memory['bytes'])} per worker for {memory['tensor']} ((T + 2) x its fp32 numbers), and once or "
+             f"twice as much again while the method works on it{kept}",
+             f"time: not known, as {taken['tensor']} alone cannot be merged ({taken['unknown']})" if taken["unknown"] else
+             f"time: about {_duration(taken['seconds'])} with one worker, judged by {taken['tensor']} ({taken['measured']:.2g} "
+             f"s)"]
     return "\n".join(lines)
+
+
+def contents(path):
+    """What a checkpoint, an adapter or a merged folder holds, as JSON can hold it, from headers alone.
+
+    "refused" says why a merge would refuse it as it lies there, if it would. Raises CheckpointError for what cannot be read.
+    """
+    path = Path(path)
+    adapter = path.is_dir() and is_adapter(path)
+    state, refused = _looked_into(path / "adapter_model.safetensors" if adapter else path)
+    known = {name: facts(state, name) for name in state}
+    largest = sorted(known, key=lambda name: -size_of(*known[name]))[:5]
+    told = {"path": str(path), "tensors": len(known),
+            "numbers": sum(size_of(*fact) // fact[1].itemsize for fact in known.values()),
+            "bytes": _bytes(state), "files": len(state.paths()) if hasattr(state, "paths") else 1,
+            "dtypes": dict(Counter(str(dtype).removeprefix("torch.") for _, dtype in known.values()).most_common()),
+            "largest": [{"name": name, "shape": list(known[name][0]), "bytes": size_of(*known[name])} for name in largest],
+            "refused": refused}
+    if adapter:
+        config = read_json(path / "adapter_config.json")
+        names = {"r": "r", "alpha": "lora_alpha", "base": "base_model_name_or_path"}
+        told["adapter"] = {name: config.get(key) if isinstance(config, dict) else None for name, key in names.items()}
+    if (path / RECIPE).exists():
+        told["merged"] = _merged(path / RECIPE)
+    return told
 
 
 def inspect(path):
-    """What a checkpoint, an adapter or a merged folder holds, as text, from headers alone."""
-    path = Path(path)
-    state = lazy_state(path / "adapter_model.safetensors" if is_adapter(path) else path)
-    kinds = Counter(str(state.facts(name)[1]).removeprefix("torch.") for name in state)
-    numbers = sum(size_of(*state.facts(name)) // state.facts(name)[1].itemsize for name in state)
-    largest = sorted(state, key=lambda name: -size_of(*state.facts(name)))[:5]
-    lines = [f"{path}: {len(state)} tensors, {numbers:,} numbers, {_size(_bytes(state))} in {len(state.paths())} file(s)",
-             "dtypes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()), "largest:",
-             *(f"  {name} {state.facts(name)[0]}, {_size(size_of(*state.facts(name)))}" for name in largest)]
-    if is_adapter(path):
-        config = json.loads((path / "adapter_config.json").read_text())
-        lines.append(f"LoRA adapter: r {config.get('r')}, alpha {config.get('lora_alpha')}, "
-                     f"of {config.get('base_model_name_or_path') or 'a base it does not name'}")
-    if (path / RECIPE).exists():
-        recipe = json.loads((path / RECIPE).read_text())
-        lines.append(f"merged by {recipe['method']} ({_listed(recipe['settings'])}) from "
-                     f"{', '.join(task for task, _ in recipe['experts'])}")
-    return "\n".join(lines)
+    """The `contents` of a path, as text."""
+    told = contents(path)
+    lines = [f"{told['path']}: {told['tensors']} tensors, {told['numbers']:,} numbers, {_size(told['bytes'])} in "
+             f"{told['files']} file(s)",
+             "dtypes: " + ", ".join(f"{kind} {count}" for kind, count in told["dtypes"].items()), "largest:",
+             *(f"  {one['name']} {tuple(one['shape'])}, {_size(one['bytes'])}" for one in told["largest"])]
+    if "adapter" in told:
+        lines.append(f"LoRA adapter: r {told['adapter']['r']}, alpha {told['adapter']['alpha']}, "
+                     f"of {told['adapter']['base'] or 'a base it does not name'}")
+    if "merged" in told:
+        lines.append(f"merged by {told['merged']['method']} ({_listed(told['merged']['settings'])}) from "
+                     f"{', '.join(told['merged']['experts'])}")
+    return "\n".join([*lines, *([f"would be refused: {told['refused']}"] if told["refused"] else [])])
+
+
+def _looked_into(path):
+    """(state, why it would be refused or ""): headers of safetensors, numbers of any kind, or a pickled state dict."""
+    try:
+        return open_state(path), ""
+    except CheckpointError as error:
+        try:
+            state = headers(path)
+        except CheckpointError:
+            raise error from None
+        return state, refusal(state.known, path) or str(error)
+
+
+def _merged(file):
+    """What the recipe of a merge says. Raises CheckpointError for a damaged one."""
+    try:
+        recipe = read_json(file)
+        return {"method": str(recipe["method"]), "settings": dict(recipe["settings"]),
+                "experts": [str(task) for task, _ in recipe["experts"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged, so it does not say how this was merged. Remove or restore it.") from error
 
 
 def _fates(base, rules, spec):
-    """A line for each thing that becomes of tensors: how many, how large, and what their names look like."""
+    """For each thing that becomes of tensors: how many, how large, and what their names look like."""
     words = {"method": f"merged by {spec.title} ({spec.merges})", "base": "kept as the base has them"}
     for rule in dict.fromkeys(rules.values()):
         names = [name for name in rules if rules[name] == rule]
-        yield (f"{words.get(rule, f'made by {rule}')}: {len(names)} tensors, "
-               f"{_size(sum(size_of(*facts(base, name)) for name in names))} ({', '.join(_patterns(names))})")
+        yield {"what": words.get(rule, f"made by {rule}"), "rule": rule, "count": len(names),
+               "bytes": sum(size_of(*facts(base, name)) for name in names), "names": _patterns(names)}
 
 
 def _patterns(names):
@@ -78,11 +142,9 @@ def _patterns(names):
 def _output(out, written, shard_size):
     """How much is written, in which files, and whether the disk has room."""
     shards = plan_shards(written, shard_size)
-    line = f"output: {_size(sum(shard.size for shard in shards))} in {len(shards)} file(s)"
-    if out is None:
-        return line
-    there = next(folder for folder in (Path(out).absolute(), *Path(out).absolute().parents) if folder.exists())
-    return f"{line} in {out}, where {_size(shutil.disk_usage(there).free)} are free"
+    there = out and next(folder for folder in (Path(out).absolute(), *Path(out).absolute().parents) if folder.exists())
+    return {"bytes": sum(shard.size for shard in shards), "files": len(shards), "folder": out and str(out),
+            "free": shutil.disk_usage(there).free if out else None}
 
 
 def _memory(method, settings, base, experts, rules):
@@ -91,9 +153,7 @@ def _memory(method, settings, base, experts, rules):
     name = max(touched, key=partial(_in_fp32, base))
     held = (len(experts) + 2) * _in_fp32(base, name)
     whole = METHODS[method].holds or ("every tensor's delta, a model or more" if _needs_deltas(settings) else "")
-    line = (f"memory: {_size(held)} per worker for {name} ((T + 2) x its fp32 numbers), and once or twice as much again while "
-            f"the method works on it")
-    return f"{line}; {METHODS[method].title} also keeps {whole} in the first process" if whole else line
+    return {"bytes": held, "tensor": name, "keeps": whole}
 
 
 def _needs_deltas(settings):
@@ -111,10 +171,10 @@ def _time(method, preset, options, base, experts, chosen, most=1 << 24):
     try:
         merge(method, {name: base[name]}, {task: {name: expert[name]} for task, expert in experts.items()}, preset, **options)
     except ValueError as error:
-        return f"time: not known, as {name} alone cannot be merged ({str(error).splitlines()[0]})"
+        return {"seconds": None, "tensor": name, "measured": None, "unknown": str(error).splitlines()[0]}
     taken = time.perf_counter() - start
-    total = taken * sum(_in_fp32(base, name) for name in chosen) / _in_fp32(base, name)
-    return f"time: about {_duration(total)} with one worker, judged by {name} ({taken:.2g} s)"
+    total = taken * sum(_in_fp32(base, name) for name in chosen) / max(_in_fp32(base, name), 1)
+    return {"seconds": total, "tensor": name, "measured": taken, "unknown": None}
 
 
 def _coming_out(fact, out_dtype):

@@ -1,11 +1,14 @@
 """What may an option be, and what does it mean? Declared once: its default in a signature, the rest as its type there."""
 
 import math
+import re
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
+
+LARGEST = 1e300         # what a number can be; whole numbers know no infinity
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Says:
 
     def holds(self, number: float) -> bool:
         """Whether a number is in the range."""
-        return math.isfinite(number) and self.least <= number <= self.most and self.above < number < self.below
+        return -LARGEST <= number <= LARGEST and self.least <= number <= self.most and self.above < number < self.below
 
     def __str__(self) -> str:
         """The range in words, "" for all finite numbers."""
@@ -28,6 +31,7 @@ class Says:
         return " and ".join(f"{word} {bound:g}" for word, bound in parts if math.isfinite(bound))
 
 
+Pattern = NewType("Pattern", str)       # a regular expression
 Lam = Annotated[float, Says("coefficient of the merged task vector")]
 Eta = Annotated[float, Says("numerator of the coefficients eta / ||tau_i||")]
 Density = Annotated[float, Says("fraction of the entries that is kept", above=0, most=1)]
@@ -46,7 +50,7 @@ Granularity = Annotated[Literal["layer", "task"], Says("a coefficient for each e
 Answer = Annotated[Literal["generated", "first"], Says("of a suite in words: whose entropy counts")]
 Below = Annotated[str, Says("the method on whose merge it builds")]
 BelowOptions = Annotated[dict | None, Says("options of that method")]
-Keys = Annotated[str | None, Says("pattern of the names that are merged; empty: all; None: the matrices inside blocks")]
+Keys = Annotated[Pattern | None, Says("pattern of the names that are merged; empty: all; None: the matrices inside blocks")]
 Others = Annotated[Literal["base", "mean", "task-arithmetic"], Says("what becomes of the tensors that are not merged")]
 
 
@@ -128,9 +132,20 @@ def _fits(kind, value, says: Says) -> bool:
     if kind in (float, int):
         right = isinstance(value, Real if kind is float else Integral) and not isinstance(value, bool)
         return right and says.holds(value)
+    if kind is Pattern:
+        return isinstance(value, str) and _compiles(value)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(_fits(float, number, says) for number in value.values())
     return isinstance(value, kind)
+
+
+def _compiles(pattern: str) -> bool:
+    """Whether a text is a regular expression."""
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def _named(kind, says: Says) -> str:
@@ -138,5 +153,5 @@ def _named(kind, says: Says) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(map(repr, get_args(kind)))
     words = {float: "a number", int: "a whole number", bool: "True or False", str: "a text", type(None): "None",
-             dict: "a mapping", dict[str, float]: "a number for each task"}
+             Pattern: "a regular expression", dict: "a mapping", dict[str, float]: "a number for each task"}
     return f"{words[kind]} {says if kind in (float, int) else ''}".strip()

@@ -84,7 +84,7 @@ class Method:
         """
         if preset is None and self.presets:
             preset = next(iter(self.presets))
-        if preset is not None and preset not in self.presets:
+        if preset is not None and preset not in list(self.presets):        # a list compares what cannot be hashed, too
             raise ValueError(f"{self.title} has no preset {preset!r}; it has {', '.join(self.presets) or 'none'}.")
         data = {"suite": None} if self.data else {}
         known = {**{name: option.default for name, option in self.declared.items()}, **data}

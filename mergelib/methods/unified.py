@@ -30,7 +30,7 @@ def emr_first_pass(tensors: Tensors, average: Average = "sum") -> dict:
     sizes = torch.zeros(2, 1)
     for _, _, taus in tensors():
         unified = elected(taus)
-        both = torch.stack([taus.abs(), ((taus * unified > 0) * unified).abs()]).flatten(2)        # 2 x T x numel
+        both = torch.stack([taus.abs(), ((taus * unified > 0) * unified).abs()]).reshape(2, len(taus), -1)     # 2 x T x numel
         sizes = sizes.to(taus.device) + (both.sum(dim=2) if average == "sum" else both.mean(dim=2))
     return {"scales": torch.where(sizes[1] > 0, sizes[0] / sizes[1].clamp_min(1e-30), torch.ones_like(sizes[1]))}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.lazy import CheckpointError
-from ..checkpoints.states import read_state, write_state
+from ..checkpoints.lazy import CheckpointError, headers
+from ..checkpoints.states import write_state
 from ..networks import DEVICE
 from ..paths import ZOO, checksum, write_atomically
 
@@ -80,7 +80,8 @@ def write_manifest(folder, manifest):
 
 def read_file(folder, entry, device="cpu"):
     """The tensors of one file of the zoo, on a device; `entry`, errors: see `check_file`."""
-    return {name: tensor.to(device) for name, tensor in read_state(check_file(folder, entry)).items()}
+    stored = headers(check_file(folder, entry)).load()          # codes, too: what they mean is known here
+    return {name: tensor.to(device) for name, tensor in stored.items()}
 
 
 def check_file(folder, entry):
