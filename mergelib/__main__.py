@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+import warnings
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from functools import partial
@@ -40,7 +41,10 @@ def main(arguments=None):
     asked = _parser().parse_args(arguments)
     say = partial(_say, as_json=getattr(asked, "json", False))
     try:
-        asked.command(asked)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _say(message, 0)
+            asked.command(asked)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return say("Interrupted. The same command goes on where this one stopped; finished shards are kept.", 130)
     except BrokenProcessPool:
@@ -169,7 +173,7 @@ def _option(text):
 
 def _about(error, out):
     """What a person can do about an error of the operating system."""
-    where = error.filename or out
+    where = error.filename or out or "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk of {where} is full. Make room, or give another --out; the same command goes on with what is finished."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ def report(method, base, experts, preset=None, out=None, out_dtype=None, shard_s
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
     written = {name: _coming_out(facts(base, name), out_dtype) for name in base}
     return {"method": method, "title": spec.title, "paper": f"{spec.paper}; {spec.equation}", "settings": settings,
-            "experts": list(experts), "bytes": _bytes(base), "tensors": list(_fates(base, rules, spec)),
+            "experts": list(experts), "bytes": _bytes(base), "tensors": list(_fates(base, rules, spec, settings.get("keys", ""))),
             "output": _output(out, written, shard_size), "memory": _memory(method, settings, base, experts, rules),
             "time": _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"]),
             "notes": [*notes, *more, *(notes_beside(source) if out else [])]}
@@ -57,7 +58,7 @@ def preview(method, base, experts, **how):
              f"twice as much again while the method works on it{kept}",
              f"time: not known, as {taken['tensor']} alone cannot be merged ({taken['unknown']})" if taken["unknown"] else
              f"time: about {_duration(taken['seconds'])} with one worker, judged by {taken['tensor']} ({taken['measured']:.2g} "
-             f"s)"]
+             f"s)", *told["notes"]]
     return "\n".join(lines)
 
 
@@ -124,9 +125,11 @@ def _merged(file):
         raise CheckpointError(f"{file} is damaged, so it does not say how this was merged. Remove or restore it.") from error
 
 
-def _fates(base, rules, spec):
+def _fates(base, rules, spec, keys):
     """For each thing that becomes of tensors: how many, how large, and what their names look like."""
-    words = {"method": f"merged by {spec.title} ({spec.merges})", "base": "kept as the base has them"}
+    which = "matrices inside blocks" if keys is None else spec.merges
+    words = {"method": f"merged by {spec.title} ({which})", "base": "kept as the base has them",
+             **{rule: f"tied, {rule}" for rule in rules.values() if rule.startswith("as ")}}
     for rule in dict.fromkeys(rules.values()):
         names = [name for name in rules if rules[name] == rule]
         yield {"what": words.get(rule, f"made by {rule}"), "rule": rule, "count": len(names),
@@ -167,9 +170,11 @@ def _time(method, preset, options, base, experts, chosen, most=1 << 24):
     touched = [name for name in chosen if all(name in getattr(expert, "touched", chosen) for expert in experts.values())]
     fitting = [name for name in touched if _in_fp32(base, name) <= 4 * most]
     name = max(fitting, key=partial(_in_fp32, base)) if fitting else min(chosen, key=partial(_in_fp32, base))
+    one, each = {name: base[name]}, {task: {name: expert[name]} for task, expert in experts.items()}
     start = time.perf_counter()
     try:
-        merge(method, {name: base[name]}, {task: {name: expert[name]} for task, expert in experts.items()}, preset, **options)
+        with warnings.catch_warnings(action="ignore"):
+            merge(method, one, each, preset, **{**options, "keys": ""} if "keys" in METHODS[method].declared else options)
     except ValueError as error:
         return {"seconds": None, "tensor": name, "measured": None, "unknown": str(error).splitlines()[0]}
     taken = time.perf_counter() - start
