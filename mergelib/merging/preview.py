@@ -36,7 +36,8 @@ def report(method, base, experts, preset=None, out=None, out_dtype=None, shard_s
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
     written = {name: _coming_out(facts(base, name), out_dtype) for name in base}
     return {"method": method, "title": spec.title, "paper": f"{spec.paper}; {spec.equation}", "settings": settings,
-            "experts": list(experts), "bytes": _bytes(base), "tensors": list(_fates(base, rules, spec, settings.get("keys", ""))),
+            "experts": list(experts), "bytes": _bytes(base),
+            "tensors": list(_fates(base, rules, spec, settings.get("keys", ""))),
             "output": _output(out, written, shard_size), "memory": _memory(method, settings, base, experts, rules),
             "time": _time(method, preset, options, base, experts, [name for name, rule in rules.items() if rule == "method"]),
             "notes": [*notes, *more, *(notes_beside(source) if out else [])]}
