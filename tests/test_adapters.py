@@ -83,6 +83,33 @@ def test_adapters_stream_to_the_same_bits_as_in_memory(tmp_path, base, method):
     assert identical(read_state(streamed), merge(method, base, paths, **FAST.get(method, {})))
 
 
+def test_an_adapter_and_a_whole_checkpoint_merge_together(tmp_path, base):
+    adapter = write_adapter(tmp_path / "a", matrices(base, 0))
+    whole = {name: tensor + 0.01 if tensor.is_floating_point() else tensor for name, tensor in base.items()}
+    merged, alone = merge("weight-average", base, [adapter, whole]), merge("weight-average", base, [adapter])
+    for name in NAMES:
+        torch.testing.assert_close(merged[name], (alone[name] + whole[name]) / 2)
+
+
+def test_an_adapter_trained_on_a_quantised_base_is_an_expert_of_the_dense_one(tmp_path, base):
+    folder = write_adapter(tmp_path / "a", matrices(base, 0))
+    wanted = merge("weight-average", base, [folder])
+    (folder / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "bitsandbytes"}}))
+    assert identical(merge("weight-average", base, [folder]), wanted)
+
+
+def test_the_file_of_an_adapter_stands_for_its_folder(tmp_path, base):
+    folder = write_adapter(tmp_path / "a", matrices(base, 0))
+    assert identical(merge("ties", base, [folder / "adapter_model.safetensors"]), merge("ties", base, [folder]))
+
+
+def test_an_adapter_without_its_matrices_is_refused(tmp_path, base):
+    folder = write_adapter(tmp_path / "a", matrices(base, 0))
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="expert expert-1: .*a/adapter_model.safetensors does not exist"):
+        merge("ties", base, [folder])
+
+
 def test_a_preview_judges_the_time_by_a_tensor_that_every_adapter_changes(tmp_path, base):
     paths = {f"task-{i}": write_adapter(tmp_path / f"task-{i}", matrices(base, i, NAMES[i:])) for i in range(2)}
     write_state(tmp_path / "base" / "model.safetensors", base)

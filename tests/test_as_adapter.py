@@ -1,5 +1,7 @@
 """Adapters merged into one adapter: PEFT loads it, it gives the merge's weights, and how far it is off is said."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -102,3 +104,14 @@ def test_the_command_writes_an_adapter(tmp_path, capsys):
     assert f"{tmp_path / 'out'}: an adapter of rank 5 for 4 matrices" in capsys.readouterr().out
     assert main([str(word) for word in [*asked, "--dtype", "float16"]]) == 2
     assert "Leave out --dtype" in capsys.readouterr().err
+
+
+def test_the_adapter_is_fp32_whatever_the_base_is_and_names_it(tmp_path):
+    base, experts = two(llama, tmp_path, 3, 2)
+    half = {name: tensor.bfloat16() for name, tensor in base.items()}
+    write_state(tmp_path / "base" / "model.safetensors", half)
+    merge_to_adapter("ties", tmp_path / "base", experts, 2, tmp_path / "out")
+    written = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.float32}
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tmp_path / "base") and config["r"] == config["lora_alpha"] == 2

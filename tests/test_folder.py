@@ -153,6 +153,14 @@ def test_another_configuration_of_an_adapter_is_another_merge(tmp_path, paths, c
         merge("weight-average", base, [folder], out=out)
 
 
+@pytest.mark.parametrize("place", ["base", "a"])
+def test_a_checkpoint_s_own_folder_is_no_place_for_its_merge(tmp_path, paths, place):
+    before = (tmp_path / place / "model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=f"{place} already holds model.safetensors, which no merge wrote"):
+        merge("ties", *paths, out=tmp_path / place)
+    assert (tmp_path / place / "model.safetensors").read_bytes() == before and not hidden(tmp_path / place)
+
+
 # --- nothing is left behind
 
 @pytest.mark.parametrize("again", [{"shard_size": 1e9}, {"shard_size": 150, "method": "weight-average"}])

@@ -82,6 +82,18 @@ def test_a_folder_of_a_pickled_state_dict_is_read_and_a_safetensors_file_beside_
     assert open_state(tmp_path)["w"].tolist() == [[2, 2], [2, 2]]
 
 
+def test_a_snapshot_in_a_cache_of_the_hub_is_read_through_its_links_and_copied_as_files(tmp_path):
+    blobs, snapshot = tmp_path / "models--a--b" / "blobs", tmp_path / "models--a--b" / "snapshots" / "0123abc"
+    put(blobs / "aa", 1.0)
+    (blobs / "bb").write_text("{}")
+    snapshot.mkdir(parents=True)
+    for name, blob in (("model.safetensors", "aa"), ("config.json", "bb")):
+        (snapshot / name).symlink_to(f"../../blobs/{blob}")
+    out = merge("weight-average", snapshot, put(tmp_path / "e.safetensors", 3.0), out=tmp_path / "out")
+    assert open_state(out)["w"][0, 0] == 3 and not any(file.is_symlink() for file in out.iterdir())
+    assert (out / "config.json").read_text() == "{}"
+
+
 # --- what is not
 
 def test_a_note_of_git_lfs_is_told_from_a_damaged_file(tmp_path):

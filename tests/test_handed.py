@@ -176,6 +176,12 @@ def test_tied_tensors_of_a_pickled_file_merge(tmp_path):
     assert read_state(out)["lm_head.weight"].unique().tolist() == [2]
 
 
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".bin", ".ckpt", ".pkl"])
+def test_a_torch_file_is_read_under_any_of_its_usual_names(tmp_path, ending):
+    torch.save(ONE, tmp_path / f"x{ending}")
+    assert average([tmp_path / f"x{ending}"]) == [[1, 1], [1, 1]]
+
+
 def test_an_old_torch_file_is_read_and_shards_of_pickles_are_not(tmp_path):
     torch.save(ONE, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert average([tmp_path / "old.pt"]) == [[1, 1], [1, 1]]
@@ -264,6 +270,22 @@ def test_errors_are_json_too_and_so_is_the_place_of_a_merge(tmp_path, call, caps
     with pytest.raises(SystemExit) as end:
         main(["merge", "--json"])
     assert end.value.code == 2 and "--base" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_what_is_left_out_is_said_by_a_merge_and_stands_in_a_report_as_json(tmp_path, call):
+    save_file({"w.weight": ONE["w"], "head.weight": torch.ones(3, 2)}, tmp_path / "more.safetensors")
+    more = {"expert": tmp_path / "more.safetensors"}
+    _, out, _ = call("--json", "--option", "keys=^w", **more)
+    assert json.loads(out)["notes"] == ["expert more: head.weight is left out: the base lacks it"]
+    with pytest.warns(UserWarning, match="About this merge:\n  expert more: head.weight is left out: the base lacks it"):
+        assert call("--out", tmp_path / "out", "--option", "keys=^w", **more)[0] == 0
+
+
+def test_inspect_reads_a_pickled_state_dict(tmp_path, capsys):
+    torch.save({"epoch": 3, "state_dict": ONE}, tmp_path / "x.pt")
+    assert main(["inspect", "--json", str(tmp_path / "x.pt")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["tensors"] == 1 and told["numbers"] == 4 and told["refused"] == ""
 
 
 @pytest.mark.parametrize("recipe", ["", "[]", "{}", '{"method": 1, "settings": 2, "experts": 3}'])

@@ -131,6 +131,15 @@ def test_many_small_steps_are_not_lost_in_bf16():
     assert merge("task-arithmetic", base, experts, lam=0.25)["w"].tolist() == [260.0] * 4
 
 
+def test_every_tensor_comes_out_in_the_dtype_that_it_has_in_the_base():
+    dtypes = {"a": torch.float64, "b": torch.bfloat16, "c": torch.float16, "d": torch.bool, "e": torch.int32}
+    base = {name: torch.ones(2).to(dtype) for name, dtype in dtypes.items()}
+    expert = {name: torch.zeros(2) for name in dtypes}
+    merged = merge("weight-average", base, expert)
+    assert {name: tensor.dtype for name, tensor in merged.items()} == dtypes
+    assert [merged[name][0].item() for name in "abcde"] == [0, 0, 0, True, 1]
+
+
 # --- tensors that are not merged
 
 @pytest.mark.parametrize("others, method, options", [
