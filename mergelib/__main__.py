@@ -23,6 +23,10 @@ from .workers import cores, one_thread, processes
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+class Unwritten(Exception):
+    """What there is to say that could not be printed."""
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments as JSON where that is asked for."""
 
@@ -43,8 +47,10 @@ def main(arguments=None):
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(message, 0)
-            asked.command(asked)
-            sys.stdout.flush()
+            said = asked.command(asked)
+        _show(said)
+    except Unwritten as error:      # which is no fault of a checkpoint's disk
+        return _say(f"What was asked for is done, but its output could not be written ({error}).", 2)
     except KeyboardInterrupt:
         return say("Interrupted. The same command goes on where this one stopped; finished shards are kept.", 130)
     except BrokenProcessPool:
@@ -64,11 +70,11 @@ def _parser():
     parser = Parser(prog="mergelib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="merge | methods | inspect")
     one = commands.add_parser("merge", help="merge experts of one base, tensor by tensor")
-    one.add_argument("--base", type=Path, required=True, help="a .safetensors file, or a folder with one or with an index")
+    one.add_argument("--base", type=_path, required=True, help="a .safetensors file, or a folder with one or with an index")
     one.add_argument("--expert", type=_expert, required=True, action="append", metavar="[NAME=]DIR",
                      help="a fine-tuned checkpoint or a LoRA adapter; once for each expert")
     one.add_argument("--method", required=True, help="see `mergelib methods`")
-    one.add_argument("--out", type=Path, help="folder to write to")
+    one.add_argument("--out", type=_path, help="folder to write to")
     one.add_argument("--preset", help="a method's named settings")
     one.add_argument("--option", type=_option, action="append", default=[], metavar="NAME=VALUE",
                      help="a method's option, such as lam=0.5; once for each")
@@ -83,14 +89,14 @@ def _parser():
     listing.add_argument("method", nargs="?")
     listing.set_defaults(command=_methods)
     look = commands.add_parser("inspect", help="say what a checkpoint, an adapter or a merged folder holds")
-    look.add_argument("path", type=Path)
+    look.add_argument("path", type=_path)
     look.add_argument("--json", action="store_true", help="say it, and what is wrong, as JSON for scripts")
-    look.set_defaults(command=lambda asked: print(_as_json(contents(asked.path)) if asked.json else inspect(asked.path)))
+    look.set_defaults(command=lambda asked: _as_json(contents(asked.path)) if asked.json else inspect(asked.path))
     return parser
 
 
 def _merge(asked):
-    """`mergelib merge`."""
+    """`mergelib merge`; what there is to say."""
     dry = asked.dry_run or asked.json and asked.out is None
     if asked.out is None and not dry:
         raise ValueError("Say where to write: --out DIR (or --dry-run to see what would be done).")
@@ -105,18 +111,15 @@ def _merge(asked):
     if asked.as_adapter is not None:
         if asked.dry_run or asked.dtype:
             raise ValueError("--as-adapter writes fp32 and has no dry run. Leave out --dtype and --dry-run.")
-        print(merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
-                               **_options(spec, asked.option)))
-        return
+        return merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
+                                **_options(spec, asked.option))
+    if dry and asked.json:
+        return _as_json(report(asked.method, asked.base, experts, **how))
     if dry:
-        if asked.json:
-            print(_as_json(report(asked.method, asked.base, experts, **how)))
-        else:
-            print(preview(asked.method, asked.base, experts, **how))
-        return
+        return preview(asked.method, asked.base, experts, **how)
     with one_thread(), processes(asked.workers) if asked.workers > 1 else nullcontext() as pool:
         out = merge(asked.method, asked.base, experts, executor=pool, **how)
-        print(_as_json({"out": str(out)}) if asked.json else out)
+        return _as_json({"out": str(out)}) if asked.json else out
 
 
 def _options(spec, pairs):
@@ -131,25 +134,32 @@ def _options(spec, pairs):
 
 
 def _methods(asked):
-    """`mergelib methods`."""
+    """`mergelib methods`; what there is to say."""
     if asked.method is None:
         width = max(map(len, METHODS))
-        for name, spec in METHODS.items():
-            print(f"{name:{width}}  {spec.title} ({spec.paper})" + (f"; needs {spec.needs}" if spec.data else ""))
-        return
+        return "\n".join(f"{name:{width}}  {spec.title} ({spec.paper})" + (f"; needs {spec.needs}" if spec.data else "")
+                         for name, spec in METHODS.items())
     spec = known_method(asked.method)
-    print(f"{spec.title} ({spec.paper}; {spec.equation}); merges {spec.merges}; needs {spec.needs}")
-    for option in spec.declared.values():
-        print(f"  --option {option.name}={option.default!r}: {option.says.meaning} ({option.allowed})")
-    for name, options in spec.presets.items():
-        print(f"  --preset {name}: {', '.join(f'{key}={value!r}' for key, value in options.items()) or 'the options as above'}")
+    return "\n".join([
+        f"{spec.title} ({spec.paper}; {spec.equation}); merges {spec.merges}; needs {spec.needs}",
+        *(f"  --option {option.name}={option.default!r}: {option.says.meaning} ({option.allowed})"
+          for option in spec.declared.values()),
+        *(f"  --preset {name}: {', '.join(f'{key}={value!r}' for key, value in options.items()) or 'the options as above'}"
+          for name, options in spec.presets.items())])
+
+
+def _path(text):
+    """A path; an empty one, as a shell makes of a variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a path")
+    return Path(text)
 
 
 def _expert(text):
     """(name or None, path) of NAME=DIR or DIR."""
     name, sign, path = text.partition("=")
     named = sign and name and os.sep not in name and not os.path.exists(text)       # else the '=' belongs to a path
-    return (name, Path(path)) if named else (None, Path(text))
+    return (name, _path(path)) if named else (None, _path(text))
 
 
 def _named(experts):
@@ -173,7 +183,9 @@ def _option(text):
 
 def _about(error, out):
     """What a person can do about an error of the operating system."""
-    where = error.filename or out or "the output"
+    where = error.filename2 or error.filename or out        # of a copy the second one, which was written
+    if error.errno == errno.EFBIG:
+        return f"A file in {where} would be larger than the disk or a limit allows. Give a smaller --shard-size."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk of {where} is full. Make room, or give another --out; the same command goes on with what is finished."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -181,12 +193,26 @@ def _about(error, out):
     return f"{where}: {error.strerror or error}"
 
 
+def _show(text):
+    """Print what there is to say. Raises Unwritten where that is not possible."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # else Python tries again when it ends
+        raise Unwritten(error.strerror) from error
+
+
 def _say(message, code, as_json=False):
     """Print a message for people, or as JSON for scripts; the exit code."""
-    if as_json:
-        print(_as_json({"error": message}))
-    else:
-        print(f"mergelib: {message}", file=sys.stderr)
+    try:
+        if as_json:
+            _show(_as_json({"error": message}))
+            return code
+    except Unwritten:
+        pass                # then for people, where they may see it
+    print(f"mergelib: {message}", file=sys.stderr)
     return code
 
 

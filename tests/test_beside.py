@@ -121,3 +121,10 @@ def test_words_that_were_added_do_not_matter(tmp_path):
     base = folder(tmp_path / "base", **{"tokenizer.json": VOCABULARY})
     more = {"model": {"vocab": {**VOCABULARY["model"]["vocab"], "mat": 3}}}
     merge("weight-average", base, [folder(tmp_path / "a", 1.0, **{"tokenizer.json": more})])
+
+
+def test_links_to_nothing_are_told(tmp_path):
+    folder(tmp_path / "base"), folder(tmp_path / "expert", 1.0)
+    (tmp_path / "base/tokenizer.json").symlink_to(tmp_path / "blobs/gone")
+    with pytest.warns(UserWarning, match="links to nothing, and not copied: tokenizer.json"):
+        merge("weight-average", tmp_path / "base", [tmp_path / "expert"], out=tmp_path / "out")

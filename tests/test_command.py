@@ -194,3 +194,37 @@ def test_a_killed_worker_is_told(call, monkeypatch):
         raise BrokenProcessPool
     monkeypatch.setattr(__main__, "merge", broken)
     refused(call(), "ended abruptly", "fewer --workers")
+
+
+def test_an_empty_path_is_not_the_current_folder(call, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for more in (("--out", ""), ("--base", ""), ("--expert", ""), ("--expert", "name=")):
+        with pytest.raises(SystemExit) as ended:
+            call(*more)
+        assert ended.value.code == 2 and "it is empty" in capsys.readouterr().err
+    assert not (tmp_path / "merge.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["methods"], ["methods", "--json"], ["inspect", "nowhere", "--json"]])
+def test_output_that_cannot_be_written_is_told_in_a_line(arguments):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "mergelib", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2 and "mergelib: " in ended.stderr
+    assert "Traceback" not in ended.stderr and "disk of" not in ended.stderr and "Exception ignored" not in ended.stderr
+
+
+def test_a_full_disk_while_files_are_copied_is_the_one_that_is_written_to(call, on_disk, monkeypatch, tmp_path):  # noqa: F811
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "full", str(source), None, str(target))
+
+    (on_disk[0] / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("shutil.copyfile", full)
+    refused(call(), f"The disk of {tmp_path / 'out'}")
+
+
+def test_files_that_may_not_be_so_large_are_told_from_full_disks(call, monkeypatch):
+    def large(*_):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(os, "posix_fallocate", large)
+    refused(call(), "smaller --shard-size")

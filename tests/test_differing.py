@@ -1,10 +1,13 @@
 """In what may checkpoints of one model differ? What is left out is said, and what would go wrong silently is refused."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
 from mergelib import METHODS, CheckpointError, merge
+from mergelib.checkpoints.states import write_state
 
 INSIDE = "bert.encoder.layer.0.output.dense.weight"
 ONE_MODEL = [name for name, spec in METHODS.items() if not spec.data and not spec.per_task and not spec.finish]
@@ -123,3 +126,73 @@ def test_what_comes_back_shares_no_memory_with_what_was_given(method):
     for tensor in merged.values():
         tensor.mul_(3)
     assert all(torch.equal(base[name], before[name]) for name in base)
+
+
+# --- what lies beside the weights
+
+LLAMA = {"model_type": "llama", "rope_theta": 1e4}
+SCALED = {"rope_type": "llama3", "factor": 8.0}
+NEW = {"rope_theta": 1e4}
+SAME = {
+    "old and new names of a scaling": ({"rope_scaling": {"type": "linear", "factor": 2.0}},
+                                       {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
+    "a scaling where transformers 5 keeps it": ({"rope_scaling": SCALED}, {"rope_parameters": NEW | SCALED}),
+    "no scaling": ({"rope_scaling": None}, {"rope_parameters": NEW | {"rope_type": "default"}}),
+    "mrope, saved again": ({"rope_scaling": {"type": "mrope", "mrope_section": [1]}},
+                           {"rope_scaling": {"rope_type": "default", "mrope_section": [1]}}),
+    "a window that is not used": ({"sliding_window": 8, "use_sliding_window": False},
+                                  {"sliding_window": None, "use_sliding_window": False}),
+    "what is derived": ({"head_dim": None}, {"head_dim": 4})}
+OTHER = {
+    "another factor": ({"rope_scaling": SCALED}, {"rope_parameters": NEW | SCALED | {"factor": 4.0}}, "factor 4.0"),
+    "a factor": ({}, {"rope_scaling": {"type": "linear", "factor": 4.0}}, "'linear', the base's None"),
+    "a window": ({"sliding_window": 8}, {"sliding_window": None}, "sliding_window None"),
+    "kinds of layers": ({"layer_types": ["full"]}, {"layer_types": ["sliding"]}, "layer_types"),
+    "a scale of attention": ({"query_pre_attn_scalar": 256}, {"query_pre_attn_scalar": 224}, "224, the base's 256")}
+
+
+def folders(tmp_path, name="config.json", base=None, expert=None, **others):
+    """A base and an expert on disk with a file beside each, and perhaps other tensors in both."""
+    for folder, more, beside in (("base", 0.0, base), ("expert", 1.0, expert)):
+        write_state(tmp_path / folder / "model.safetensors", encoder(more, **others))
+        (tmp_path / folder / name).write_text(json.dumps(beside))
+    return tmp_path / "base", [tmp_path / "expert"]
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_configurations_that_say_the_same_in_other_words_fit(tmp_path, what):
+    base, expert = (LLAMA | more for more in SAME[what])
+    assert merge("weight-average", *folders(tmp_path, base=base, expert=expert))
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_configurations_that_say_something_else_are_refused(tmp_path, what):
+    *pair, words = OTHER[what]
+    base, expert = (LLAMA | more for more in pair)
+    with pytest.raises(CheckpointError, match=words):
+        merge("weight-average", *folders(tmp_path, base=base, expert=expert))
+
+
+@pytest.mark.parametrize("name, form", [
+    ("added_tokens.json", lambda number: {"<tool>": number}),
+    ("tokenizer.json", lambda number: {"model": {}, "added_tokens": [{"id": number, "content": "<tool>"}]})])
+def test_words_that_were_added_under_other_numbers_are_refused(tmp_path, name, form):
+    with pytest.raises(CheckpointError, match="'<tool>': 8, the base's 7"):
+        merge("weight-average", *folders(tmp_path, name, form(7), form(8)))
+
+
+def test_numbers_that_are_not_finite_may_stay_the_bases_on_disk_too(tmp_path):
+    mask = torch.full((4, 4), -torch.inf).triu(1)
+    merged = merge("weight-average", *folders(tmp_path, mask=mask), keys="dense")
+    assert torch.equal(merged["mask"], mask)
+
+
+def test_experts_whose_names_are_one_text_are_refused():
+    with pytest.raises(CheckpointError, match="Two experts have the same name"):
+        merge("weight-average", encoder(), {1: encoder(1.0), "1": encoder(2.0)})
+
+
+@pytest.mark.parametrize("number", [10 ** 30, -10 ** 30])
+def test_whole_numbers_that_torch_cannot_hold_are_refused(number):
+    with pytest.raises(ValueError, match="lam is -?10"):
+        merge("task-arithmetic", encoder(), [encoder(1.0)], lam=number)

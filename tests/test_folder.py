@@ -1,5 +1,6 @@
 """Whose folder is it, and what is it made of? One merge at a time, of the numbers that are there, and nothing left behind."""
 
+import errno
 import json
 import os
 import shutil
@@ -180,3 +181,42 @@ def test_what_was_made_before_an_error_stays_and_nothing_else(tmp_path, paths):
     with pytest.raises(CheckpointError, match="do not fit torch.float16"):
         merge("task-arithmetic", base, experts, lam=1e6, out_dtype=torch.float16, out=tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
+
+
+def test_experts_that_change_places_are_another_merge(paths, tmp_path):
+    base, (a, b) = paths
+    merge("dare", base, {"x": a, "y": b}, out=tmp_path / "out")
+    with pytest.raises(CheckpointError, match="merge of other numbers"):
+        merge("dare", base, {"x": b, "y": a}, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("whose", ["base", "expert"])
+def test_no_merge_is_written_into_a_folder_that_is_merged(paths, tmp_path, whose):
+    base, (a, _) = paths
+    base = tmp_path / "pickled"
+    base.mkdir()
+    torch.save(load_file(a / "model.safetensors"), base / "pytorch_model.bin")
+    link = tmp_path / "link"
+    link.symlink_to(base if whose == "base" else a)
+    before = sorted(link.iterdir())
+    with pytest.raises(ValueError, match="folder of the base or of an expert"):
+        merge("weight-average", base, [a, paths[0]], out=link)
+    assert sorted(link.iterdir()) == before
+
+
+def test_places_that_can_be_no_folder_are_refused(paths, tmp_path):
+    base, experts = paths
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for out in (tmp_path / "nowhere", base / "model.safetensors" / "out", tmp_path / ("x" * 300)):
+        with pytest.raises(CheckpointError, match="can be no folder.*Give another path as out"):
+            merge("weight-average", base, experts, out=out)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_disks_that_cannot_set_bytes_aside_are_written_to(paths, tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    out = merge("weight-average", paths[0], paths[1], out=tmp_path / "out")
+    assert load_file(out / "model.safetensors").keys() == set(NAMES)

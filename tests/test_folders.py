@@ -191,3 +191,9 @@ def test_inspect_and_merge_agree_about_a_folder(tmp_path):
     shards(tmp_path, "model", 2.0)
     assert contents(tmp_path)["tensors"] == 2 and contents(tmp_path)["refused"] == ""
     assert contents(tmp_path / INDEX)["files"] == 2
+
+
+def test_a_folder_that_is_called_like_a_file_is_none(tmp_path):
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(CheckpointError, match="holds no"):
+        open_state(tmp_path)

@@ -1,11 +1,14 @@
 """Do tied tensors stay tied? One storage or two, the same merge, and heads that not every checkpoint stores."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from mergelib import CheckpointError, merge
 from mergelib.checkpoints.states import read_state
+from mergelib.merging.preview import report
 
 EMBED, HEAD, INSIDE = "model.embed_tokens.weight", "lm_head.weight", "model.layers.0.mlp.weight"
 METHODS = ("weight-average", "ties", "dare", "dare-ties", "pcb", "consensus-ties", "doge-ta")
@@ -66,3 +69,27 @@ def test_a_head_that_was_trained_by_itself_is_not_tied():
     assert (merged[HEAD] - merged[EMBED] - 0.5).abs().max() < 1e-5       # fp32
     with pytest.raises(CheckpointError, match="expert-1: has a tensor that the base lacks: lm_head.weight"):
         merge("weight-average", base, [apart, second])
+
+
+# --- a configuration that ties what an expert has untied
+
+def untied(state):
+    return {**state, HEAD: state[EMBED] + 1.0}
+
+
+@pytest.mark.parametrize("config, keys, refused", [
+    ({}, "", True), ({"tie_word_embeddings": True}, "", True), ({"tie_word_embeddings": False}, "", False),
+    ({"tie_word_embeddings": True}, "layers", False)])
+def test_two_tensors_of_which_a_reader_would_drop_one_are_not_written(tmp_path, config, keys, refused):
+    for folder, state in (("base", twice(checkpoint(0))), ("expert", untied(checkpoint(1)))):
+        (tmp_path / folder).mkdir()
+        save_file({name: tensor.clone() for name, tensor in state.items()}, tmp_path / folder / "model.safetensors")
+    (tmp_path / "base/config.json").write_text(json.dumps({"model_type": "llama", **config}))
+    asked = {"base": tmp_path / "base", "experts": [tmp_path / "expert"], "out": tmp_path / "out", "keys": keys}
+    if not refused:
+        assert merge("weight-average", **asked)
+        return
+    for function in (merge, report):
+        with pytest.raises(CheckpointError, match=f"expert-1: {HEAD} and {EMBED} differ"):
+            function("weight-average", **asked)
+    assert not (tmp_path / "out").exists()

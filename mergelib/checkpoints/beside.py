@@ -41,9 +41,11 @@ def notes_beside(base):
     left = [] if every else [file.name for file in sorted(folder.iterdir())
                              if file.is_file() and _belongs(file.name, True) and not _belongs(file.name, False)]
     copied = [str(place) for file, place in files_beside(base) if WEIGHTS.search(file.name)]
+    broken = [file.name for file in sorted(folder.iterdir()) if not file.exists() and _belongs(file.name, every)]
     return [*([f"the base is given as a file; of what lies beside it these are not copied: {', '.join(left)}. Give the folder "
                f"if they belong to it."] if left else []),
-            *([f"these weights are the base's, and no merge: {', '.join(copied)}"] if copied else [])]
+            *([f"these weights are the base's, and no merge: {', '.join(copied)}"] if copied else []),
+            *([f"these are links to nothing, and not copied: {', '.join(broken)}. Fetch them again."] if broken else [])]
 
 
 def _place(base):

@@ -38,8 +38,8 @@ class Digest:
 
 
 def stamps(states):
-    """File -> by what it is known to be as it was, of all files of some checkpoints; of what is in memory nothing."""
-    return {str(file): stamp(file) for state in states if hasattr(state, "paths") for file in state.paths()}
+    """For each of some checkpoints: file -> by what it is known to be as it was; of what is in memory nothing."""
+    return [{str(file): stamp(file) for file in state.paths()} if hasattr(state, "paths") else {} for state in states]
 
 
 def _digest_of_files(files):

@@ -1,5 +1,6 @@
 """How does a merged folder come to be? Locked, resumed if it is the same merge, and never half a file under its name."""
 
+import errno
 import json
 import os
 import socket
@@ -39,9 +40,7 @@ class Folder:
         return set().union(*self.waiting.values())
 
     def __enter__(self):
-        if self.path.exists() and not self.path.is_dir():
-            raise CheckpointError(f"{self.path} is a file. Give the path of a folder as out.")
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make()
         self._lock()
         try:
             self._begin()
@@ -49,6 +48,18 @@ class Folder:
             self._leave()
             raise
         return self
+
+    def _make(self):
+        """Make the folder, if it is not there."""
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise CheckpointError(f"{self.path} is a file. Give the path of a folder as out.")
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+                raise
+            raise CheckpointError(f"{str(self.path)[:200]} can be no folder ({error.strerror}), for instance because it is a "
+                                  f"link to nothing or lies below a file. Give another path as out.") from error
 
     def _begin(self):
         """Find out what is there already, and make room for the rest."""

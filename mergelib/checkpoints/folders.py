@@ -80,6 +80,9 @@ def _chosen(folder):
         raise CheckpointError(f"{folder} holds an adapter without its adapter_config.json. Fetch that too.")
     if len(there) == 1:
         return folder / there[0]
+    if there and all(SHARD.search(name) for name in there):
+        raise CheckpointError(f"{folder} holds shards whose index is missing: {few(there)}. Fetch the index "
+                              f"({WHOLE}.index.json), too.")
     if there:
         raise CheckpointError(f"{folder} holds several checkpoints, or one whose index is missing: {few(there)}. Give the path "
                               f"of one file, or put the index ({WHOLE}.index.json) beside them.")
@@ -87,8 +90,9 @@ def _chosen(folder):
 
 
 def _names(folder, pattern):
-    """The names in a folder that match a pattern, but for hidden ones, sorted."""
-    return sorted(file.name for file in _listed(folder) if file.match(pattern) and not file.name.startswith("."))
+    """The names of the files in a folder that match a pattern, but for hidden ones, sorted."""
+    return sorted(file.name for file in _listed(folder)
+                  if file.match(pattern) and not file.name.startswith(".") and not file.is_dir())
 
 
 def _listed(folder):

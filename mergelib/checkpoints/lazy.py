@@ -44,8 +44,11 @@ class LazyState(Mapping):
             raise CheckpointError(f"{file} was replaced or written over while it was being merged. Call again.")
         return file
 
-    def pieces(self, name, count):
-        """The numbers of a tensor in their order, flat and `count` at a time; reading them is faster than mapping the file."""
+    def pieces(self, name, count, finite=True):
+        """The numbers of a tensor in their order, flat and `count` at a time, checked to be `finite` or as they are.
+
+        Reading them is faster than mapping the file.
+        """
         (shape, dtype), file = self.known[name], self._file(name)
         with opened(file):
             pass                # whole, as its header says
@@ -55,7 +58,7 @@ class LazyState(Mapping):
             for start in range(0, max(size := math.prod(shape), 1), count):
                 piece = torch.empty(min(count, size - start), dtype=dtype)
                 handle.readinto(piece.view(torch.uint8).numpy())
-                yield self._checked(name, piece)
+                yield self._checked(name, piece) if finite else piece
 
     def _checked(self, name, tensor):
         """The tensor, or a part of it, if all its values are finite."""
@@ -166,6 +169,7 @@ def stamp(file):
 
 def not_finite(tensor):
     """How many values of a tensor are NaN or infinite."""
+    tensor = tensor.detach()
     if not tensor.is_floating_point() or math.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))):
         return 0            # either would show in the sum
     return int((~torch.isfinite(tensor)).sum())

@@ -4,6 +4,7 @@ safetensors' own writer wants a whole file in memory, so its format is written h
 (little-endian), a JSON header padded to a multiple of 8, then the numbers.
 """
 
+import errno
 import json
 import math
 import os
@@ -79,10 +80,12 @@ def allocate(part, shard):
     with open(part, "wb") as handle:
         handle.write(shard.header)
         handle.flush()
-        if hasattr(os, "posix_fallocate"):
+        try:
             os.posix_fallocate(handle.fileno(), 0, shard.size)
-        else:
-            handle.truncate(shard.size)
+        except (AttributeError, OSError) as error:
+            if getattr(error, "errno", None) not in (None, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            handle.truncate(shard.size)         # a system or a disk that cannot set bytes aside
 
 
 def sync(path):

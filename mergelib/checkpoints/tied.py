@@ -27,6 +27,14 @@ def tied(base, experts):
     return found
 
 
+def untied(base, expert, merged):
+    """(copy, name) of two tensors to be merged that are one in the base and two in the expert; None if there are none such."""
+    names = [name for name in _candidates(base) if name in expert and name in merged]
+    pairs = (sorted(pair, key=_order, reverse=True) for pair in combinations(names, 2))
+    return next((pair for pair in pairs if same(base, pair[0], base, pair[1]) and not same(expert, pair[0], expert, pair[1])),
+                None)
+
+
 def copies(expert, base):
     """Which tensors that the base lacks an expert stores as copies of one that the base has."""
     extra = [name for name in _candidates(expert) if name not in base]

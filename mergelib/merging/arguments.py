@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..checkpoints.configs import check_configs
-from ..checkpoints.files import CheckpointError
+from ..checkpoints.files import CheckpointError, few
 from ..checkpoints.folders import check_whole
 from ..checkpoints.handed import is_state
 from ..checkpoints.prefixes import renamed_like
@@ -41,6 +41,8 @@ def as_mapping(experts) -> dict:
         experts = [experts]
     if isinstance(experts, Mapping):
         named = {str(task): expert for task, expert in experts.items()}
+        if len(named) < len(experts):
+            raise CheckpointError(f"Two experts have the same name as text: {few(experts)}. Give each a name of its own.")
     elif isinstance(experts, Iterable) and not isinstance(experts, bytes | torch.Tensor):
         named = {f"expert-{i}": expert for i, expert in enumerate(experts, start=1)}
     else:
@@ -107,6 +109,13 @@ def check_out(spec: Method, out, shard_size=1, executor=None) -> None:
         raise ValueError(f"executor is {executor!r}; it can be a concurrent.futures.Executor or None.")
     if out is not None and (spec.finish or spec.per_task):
         raise ValueError(f"{spec.title} gives more than one model, and out is a place for one. Merge without out.")
+
+
+def check_apart(out, sources) -> None:
+    """Raise ValueError if `out` is the folder of a checkpoint that is merged: later the merge would be taken for it."""
+    for source in sources if out is not None else ():
+        if isinstance(source, str | os.PathLike) and os.path.realpath(source) == os.path.realpath(out):
+            raise ValueError(f"out is {out}, which is the folder of the base or of an expert. Give a folder of its own.")
 
 
 def check_below(settings) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from ..checkpoints.beside import notes_beside
 from ..checkpoints.blocks import matching
+from ..checkpoints.configs import check_ties
 from ..checkpoints.folder import Folder
 from ..checkpoints.lazy import facts
 from ..checkpoints.states import open_state, read_state
@@ -17,7 +18,7 @@ from ..methods import METHODS, call
 from ..methods.linear import eta_by_rule
 from ..progress import progress
 from ..workers import ByValue
-from .arguments import as_dtype, check_below, check_out, known_method, open_all
+from .arguments import as_dtype, as_mapping, check_apart, check_below, check_out, known_method, open_all
 from .passes import prepare
 from .plan import check_suite, decide, recipe_of, works
 from .work import do, stream
@@ -50,9 +51,13 @@ def merge(method: str, base, experts, preset: str | None = None, out_dtype: torc
     check_out(spec, out, shard_size, executor)
     check_below(settings)
     out_dtype = as_dtype(out_dtype)
+    experts = as_mapping(experts)
+    check_apart(out, (base, *experts.values()))
     source, keep = base, bool(spec.data) or (out is None and executor is None)
     base, experts, notes = open_all(base, experts, read_state if keep else open_state)
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
+    if out:
+        check_ties(source, base, experts, rules)
     say([*notes, *more, *(notes_beside(source) if out else [])])
     if spec.data:
         check_suite(spec, settings, experts)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..checkpoints.adapters import is_adapter
 from ..checkpoints.beside import notes_beside
+from ..checkpoints.configs import check_ties
 from ..checkpoints.files import CheckpointError, read_json
 from ..checkpoints.folder import RECIPE
 from ..checkpoints.lazy import facts, headers
@@ -17,7 +18,7 @@ from ..checkpoints.quantised import refusal
 from ..checkpoints.shards import plan_shards, size_of
 from ..checkpoints.states import open_state
 from ..methods import METHODS
-from .arguments import as_dtype, check_out, known_method, open_all
+from .arguments import as_dtype, as_mapping, check_apart, check_out, known_method, open_all
 from .loop import merge
 from .plan import decide
 
@@ -32,8 +33,12 @@ def report(method, base, experts, preset=None, out=None, out_dtype=None, shard_s
     settings = spec.settings(preset, **options)
     check_out(spec, out, shard_size)
     out_dtype = as_dtype(out_dtype)
+    experts = as_mapping(experts)
+    check_apart(out, (base, *experts.values()))
     source, (base, experts, notes) = base, open_all(base, experts)
     rules, more = decide(base, experts, {"keys": "", "others": "base", **settings})
+    if out:
+        check_ties(source, base, experts, rules)
     written = {name: _coming_out(facts(base, name), out_dtype) for name in base}
     return {"method": method, "title": spec.title, "paper": f"{spec.paper}; {spec.equation}", "settings": settings,
             "experts": list(experts), "bytes": _bytes(base),

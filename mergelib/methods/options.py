@@ -8,7 +8,8 @@ from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
 
-LARGEST = 1e300         # what a number can be; whole numbers know no infinity
+LARGEST = 1e300                 # what a number can be; whole numbers know no infinity
+LARGEST_WHOLE = (1 << 63) - 1   # what torch takes
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Says:
 
     def holds(self, number: float) -> bool:
         """Whether a number is in the range."""
-        return -LARGEST <= number <= LARGEST and self.least <= number <= self.most and self.above < number < self.below
+        largest = LARGEST_WHOLE if isinstance(number, Integral) else LARGEST
+        return -largest <= number <= largest and self.least <= number <= self.most and self.above < number < self.below
 
     def __str__(self) -> str:
         """The range in words, "" for all finite numbers."""
