@@ -109,10 +109,11 @@ def _merge(asked):
            "out": asked.out, **_options(spec, asked.option)}
     experts = _named(asked.expert)
     if asked.as_adapter is not None:
-        if asked.dry_run or asked.dtype:
-            raise ValueError("--as-adapter writes fp32 and has no dry run. Leave out --dtype and --dry-run.")
-        return merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
+        if dry or asked.dtype:
+            raise ValueError("--as-adapter writes fp32 and has no dry run. Give --out, and neither --dtype nor --dry-run.")
+        made = merge_to_adapter(asked.method, asked.base, experts, asked.as_adapter, asked.out, asked.preset,
                                 **_options(spec, asked.option))
+        return _as_json({"out": str(made.folder), "rank": made.rank, "error": made.error}) if asked.json else made
     if dry and asked.json:
         return _as_json(report(asked.method, asked.base, experts, **how))
     if dry:

@@ -103,7 +103,7 @@ def test_the_command_writes_an_adapter(tmp_path, capsys):
     assert main([str(word) for word in asked]) == 0
     assert f"{tmp_path / 'out'}: an adapter of rank 5 for 4 matrices" in capsys.readouterr().out
     assert main([str(word) for word in [*asked, "--dtype", "float16"]]) == 2
-    assert "Leave out --dtype" in capsys.readouterr().err
+    assert "neither --dtype nor --dry-run" in capsys.readouterr().err
 
 
 def test_the_adapter_is_fp32_whatever_the_base_is_and_names_it(tmp_path):

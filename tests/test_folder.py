@@ -157,9 +157,17 @@ def test_another_configuration_of_an_adapter_is_another_merge(tmp_path, paths, c
 @pytest.mark.parametrize("place", ["base", "a"])
 def test_a_checkpoint_s_own_folder_is_no_place_for_its_merge(tmp_path, paths, place):
     before = (tmp_path / place / "model.safetensors").read_bytes()
-    with pytest.raises(CheckpointError, match=f"{place} already holds model.safetensors, which no merge wrote"):
+    with pytest.raises(ValueError, match=f"{place}, which is the folder of the base or of an expert. Give a folder of its own"):
         merge("ties", *paths, out=tmp_path / place)
     assert (tmp_path / place / "model.safetensors").read_bytes() == before and not hidden(tmp_path / place)
+
+
+@pytest.mark.parametrize("there", ["pytorch_model.bin", "model.gguf", "adapter_config.json"])
+def test_a_folder_with_other_weights_is_no_place_for_a_merge(tmp_path, paths, there):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / there).write_text("{}")
+    with pytest.raises(CheckpointError, match=f"out already holds {there}, which no merge wrote"):
+        merge("ties", *paths, out=tmp_path / "out")
 
 
 # --- nothing is left behind

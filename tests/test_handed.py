@@ -277,8 +277,18 @@ def test_what_is_left_out_is_said_by_a_merge_and_stands_in_a_report_as_json(tmp_
     more = {"expert": tmp_path / "more.safetensors"}
     _, out, _ = call("--json", "--option", "keys=^w", **more)
     assert json.loads(out)["notes"] == ["expert more: head.weight is left out: the base lacks it"]
-    with pytest.warns(UserWarning, match="About this merge:\n  expert more: head.weight is left out: the base lacks it"):
-        assert call("--out", tmp_path / "out", "--option", "keys=^w", **more)[0] == 0
+    code, _, said = call("--out", tmp_path / "out", "--option", "keys=^w", **more)
+    assert code == 0 and said == "mergelib: About this merge:\n  expert more: head.weight is left out: the base lacks it\n"
+
+
+def test_inspect_says_of_an_adapter_what_its_configuration_makes_of_it(tmp_path, capsys):
+    save_file({"base_model.model.w.lora_A.weight": torch.ones(1, 2), "base_model.model.w.lora_B.weight": torch.ones(2, 1)},
+              tmp_path / "adapter_model.safetensors")
+    for more, refused in (({}, False), ({"use_qalora": True}, True)):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1, **more}))
+        assert main(["inspect", "--json", str(tmp_path)]) == 0
+        said = json.loads(capsys.readouterr().out)["refused"]
+        assert bool(said) == refused and ("use_qalora" in said) == refused
 
 
 def test_inspect_reads_a_pickled_state_dict(tmp_path, capsys):

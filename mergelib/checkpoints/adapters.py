@@ -98,8 +98,10 @@ def read_adapter(folder, base):
 
 def _file(folder):
     """The file with an adapter's matrices; CheckpointError says how to convert a pickled one."""
-    if (folder / WEIGHTS).exists() or not (folder / "adapter_model.bin").exists():
+    if (folder / WEIGHTS).exists():
         return folder / WEIGHTS
+    if not (folder / "adapter_model.bin").exists():
+        raise CheckpointError(f"{folder} holds {CONFIG} and no {WEIGHTS}, so it has no matrices. Fetch that file, too.")
     raise CheckpointError(f"{folder} holds adapter_model.bin. Such pickled files (.bin) can run code when they are read. "
                           f"Convert it in that folder and call again: from safetensors.torch import save_file; "
                           f"save_file({{name: tensor.clone() for name, tensor in torch.load('adapter_model.bin', "

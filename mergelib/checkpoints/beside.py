@@ -48,6 +48,12 @@ def notes_beside(base):
             *([f"these are links to nothing, and not copied: {', '.join(broken)}. Fetch them again."] if broken else [])]
 
 
+def weights_in(folder):
+    """The names of the files with weights of any format that lie in a folder itself, and of an adapter's configuration."""
+    names = sorted(file.name for file in Path(folder).glob("[!.]*") if file.is_file())
+    return [name for name in names if WEIGHTS.search(name)] + [name for name in names if name == "adapter_config.json"]
+
+
 def _place(base):
     """(folder, whether all of it belongs to the base): of an index it does, of a file of weights that is not known."""
     base = Path(base)

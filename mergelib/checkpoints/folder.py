@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..paths import write_atomically
-from .beside import copy_beside
+from .beside import copy_beside, weights_in
 from .content import stamps
 from .lazy import CheckpointError
 from .shards import allocate, plan_shards, size_of, sync
@@ -168,8 +168,7 @@ class Folder:
 
 def _found(path, recipe):
     """The merge.json of a folder whose weights are of this recipe, {} if it has none; CheckpointError for other weights."""
-    weights = sorted(file.name for file in path.glob("*.safetensors*") if not file.name.startswith("."))
-    if not weights:
+    if not (weights := weights_in(path)):
         return {}
     try:
         found = json.loads((path / RECIPE).read_text())

@@ -14,7 +14,7 @@ SHARD = re.compile(r"-(\d+)-of-(\d+)\.\w+$")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 RUN = "Pickled checkpoints (.pt, .bin) can run code when they are read"
 CLONED = ("save_file({name: tensor.clone() for name, tensor in state.items()}, \"model.safetensors\") of safetensors.torch, "
-          "with state = torch.load(FILE, weights_only=True); clone, as tied tensors share their numbers")
+          "with state = torch.load(FILE); clone, as tied tensors share their numbers")
 OTHERS = {      # other formats, and how each becomes safetensors
     ".gguf": "GGUF, mostly quantised: give the checkpoint that it was converted from",
     ".ggml": "GGML, mostly quantised: give the checkpoint that it was converted from",

@@ -104,15 +104,25 @@ def read_pickled_state(file):
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
+        if not zipped and not _begins_as_pickle(file):
+            raise CheckpointError(f"{file} is no torch file: it does not begin as one. Fetch it again.") from error
         raise NotPlain(f"{file} holds objects that are no tensors. {RUN}, so nothing of it was read. Where you trust it, load "
-                       f"it and write its tensors: {CLONED}.") from error
+                       f"it with weights_only=False, take its state_dict(), and write that: {CLONED}.") from error
     except Exception as error:          # the bytes may be anything, and so may be what they raise
         raise CheckpointError(f"{file} is damaged or cut short ({error}). Fetch it again.") from error
     return found
 
 
+def _begins_as_pickle(file):
+    """Whether a file begins as pickles of torch do, with the number of a protocol."""
+    with open(file, "rb") as handle:
+        return handle.read(1) == b"\x80"
+
+
 def _check_stored(archive):
-    """Raise ValueError for a file that would be larger once it is unpacked."""
+    """Raise ValueError for a file that would be larger once it is unpacked, and for a program in place of tensors."""
+    if any("/code/" in name for name in archive.namelist()):
+        raise ValueError("it is a TorchScript program; where you trust it, save the state_dict() of torch.jit.load")
     if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
         raise ValueError("it is compressed, as torch's files never are")
 

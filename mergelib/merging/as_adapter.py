@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from ..checkpoints.adapters import PREFIX, WEIGHTS, Adapter
+from ..checkpoints.beside import weights_in
 from ..checkpoints.lazy import CheckpointError
 from ..checkpoints.lora_config import CONFIG
 from ..checkpoints.states import write_state
 from ..paths import write_atomically
 from ..progress import progress
 from .arguments import check_out, known_method, open_all
-from .loop import merge
+from .loop import merge, say
 
 LINEAR = re.compile(re.escape(PREFIX) + r"((?!.*\.base_layer\.).+)\.lora_A\.weight")
 
@@ -47,7 +48,8 @@ def merge_to_adapter(method: str, base, experts, rank: int, out: str | Path, pre
     experts that change anything else than linear layers, by name, and for a folder that already holds weights.
     """
     _check(known_method(method), rank, out)
-    where, (base, experts, _) = base, open_all(base, experts)
+    where, (base, experts, notes) = base, open_all(base, experts)
+    say(notes)
     modules, transposed = _targets(experts)
     theta_0 = {name: base[name] for name in modules}
     restricted = {task: Adapter(theta_0, expert.weights, expert.touched) for task, expert in experts.items()}
@@ -70,7 +72,9 @@ def _check(spec, rank, out):
     check_out(spec, out)
     if type(rank) is not int or rank < 1:
         raise ValueError(f"rank is {rank!r}; it must be a whole number of at least 1.")
-    if there := sorted(file.name for file in Path(out).glob("*.safetensors")):
+    if Path(out).exists() and not Path(out).is_dir():
+        raise CheckpointError(f"{out} is a file. Give the path of a folder as out.")
+    if there := weights_in(out):
         raise CheckpointError(f"{out} already holds {there[0]}. Give another folder as out.")
 
 

@@ -8,12 +8,13 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from ..checkpoints.adapters import is_adapter
+from ..checkpoints.adapters import WEIGHTS, is_adapter
 from ..checkpoints.beside import notes_beside
 from ..checkpoints.configs import check_ties
 from ..checkpoints.files import CheckpointError, read_json
 from ..checkpoints.folder import RECIPE
 from ..checkpoints.lazy import facts, headers
+from ..checkpoints.lora_config import read_config
 from ..checkpoints.quantised import refusal
 from ..checkpoints.shards import plan_shards, size_of
 from ..checkpoints.states import open_state
@@ -75,7 +76,7 @@ def contents(path):
     """
     path = Path(path)
     adapter = path.is_dir() and is_adapter(path)
-    state, refused = _looked_into(path / "adapter_model.safetensors" if adapter else path)
+    state, refused = _adapter_looked_into(path) if adapter else _looked_into(path)
     known = {name: facts(state, name) for name in state}
     largest = sorted(known, key=lambda name: -size_of(*known[name]))[:5]
     told = {"path": str(path), "tensors": len(known),
@@ -107,6 +108,15 @@ def inspect(path):
         lines.append(f"merged by {told['merged']['method']} ({_listed(told['merged']['settings'])}) from "
                      f"{', '.join(told['merged']['experts'])}")
     return "\n".join([*lines, *([f"would be refused: {told['refused']}"] if told["refused"] else [])])
+
+
+def _adapter_looked_into(folder):
+    """As `_looked_into` for an adapter's folder: whether it fits a base is not asked."""
+    try:
+        read_config(folder)
+    except CheckpointError as error:
+        return headers(folder / WEIGHTS), str(error)
+    return headers(folder / WEIGHTS), ""
 
 
 def _looked_into(path):

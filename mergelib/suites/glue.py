@@ -53,7 +53,7 @@ def load(name, model="flan-t5-base", seed=0, folder=None, device=None):
     """The suite "glue-8" of the published experts in a folder (see above); `model` is what it is called in tables.
 
     The base is read into memory in fp32; an adapter's matrices are read when they are merged. What learns on test inputs
-    should be given `keys=ENCODER_MATRICES`, or it holds dense task vectors of all tensors. Raises ValueError without a folder
+    should be given `keys=None`, or it holds dense task vectors of all tensors. Raises ValueError without a folder
     or with a seed, CheckpointError that lists all that is missing and where it comes from.
     """
     if folder is None or seed:
