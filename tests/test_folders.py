@@ -197,3 +197,15 @@ def test_a_folder_that_is_called_like_a_file_is_none(tmp_path):
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(CheckpointError, match="holds no"):
         open_state(tmp_path)
+
+
+def test_a_part_of_a_model_does_not_hide_the_shards_beside_it(tmp_path):
+    shards(tmp_path)
+    put(tmp_path / "model.safetensors", names=["a"])
+    refused(tmp_path, "two checkpoints", "lacks: b", INDEX)
+    assert set(open_state(tmp_path / "model.safetensors")) == {"a"} and set(open_state(tmp_path / INDEX)) == {"a", "b"}
+
+
+def test_a_checkpoint_without_numbers_is_told():
+    with pytest.raises(CheckpointError, match="no floating-point tensor"):
+        merge("weight-average", {"w": torch.zeros(0)}, [{"w": torch.zeros(0)}])

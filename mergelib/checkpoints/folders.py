@@ -166,6 +166,19 @@ def _within(index, name):
     return index.parent / name
 
 
+def check_beside(folder, names):
+    """Raise CheckpointError if a folder's model.safetensors, which has these names, lacks what the index beside it names."""
+    file, index = Path(folder) / WHOLE, Path(folder) / f"{WHOLE}.index.json"
+    try:
+        tensors = read_json(index)["weight_map"] if file.is_file() and index.is_file() else {}
+        lacking = [name for name in tensors if name not in names]
+    except (CheckpointError, KeyError, TypeError):        # a damaged index beside a whole checkpoint does not count
+        return
+    if lacking:
+        raise CheckpointError(f"{folder} holds two checkpoints: {WHOLE}, and shards with an index that names what it lacks: "
+                              f"{few(lacking)}. Give the path of one of them ({file} or {index}).")
+
+
 def check_index(stored, tensors):
     """Raise CheckpointError that lists the tensors which do not lie where an index says.
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .files import CheckpointError, check_there
-from .folders import check_index, checkpoint_files
+from .folders import check_beside, check_index, checkpoint_files
 from .quantised import DTYPES, STRANGE, check_numbers
 
 FOUND = (SafetensorError, OSError)       # what safetensors finds wrong
@@ -158,6 +158,7 @@ def headers(path):
         where |= dict.fromkeys(mine, file.absolute())
     if tensors:
         check_index(stored, tensors)
+    check_beside(path, known)
     return LazyState(where, known)
 
 

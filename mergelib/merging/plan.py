@@ -58,6 +58,8 @@ def which_rules(base, settings: dict) -> dict[str, str]:
 
 def _no_match(keys, names) -> str:
     """That no tensor is merged, and what to do about it."""
+    if not names:
+        return "This checkpoint has no floating-point tensor with numbers in it. Give one that has weights."
     there = f"Its names look like {', '.join([*names][:3])}."
     if keys is None:
         return (f"This preset merges the matrices inside the repeated blocks of a network, and this checkpoint has none that "
