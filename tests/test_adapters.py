@@ -106,7 +106,7 @@ def test_the_file_of_an_adapter_stands_for_its_folder(tmp_path, base):
 def test_an_adapter_without_its_matrices_is_refused(tmp_path, base):
     folder = write_adapter(tmp_path / "a", matrices(base, 0))
     (folder / "adapter_model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="expert expert-1: .*a holds adapter_config.json and no adapter_model.safetensors"):
+    with pytest.raises(CheckpointError, match="expert expert-1: .*a holds adapter_config.json and no adapter_model"):
         merge("ties", base, [folder])
 
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from mergelib import CheckpointError
 from mergelib.checkpoints.content import described
-from mergelib.checkpoints.folder import Folder
+from mergelib.checkpoints.output import Folder
 from mergelib.checkpoints.shards import plan_shards, write_at
 
 STATE = {"b": torch.arange(6.).reshape(2, 3), "a": torch.tensor([1.5, -2, 3], dtype=torch.bfloat16), "n": torch.tensor(7),

@@ -16,8 +16,8 @@ from test_merge import DATA_FREE, FAST, RUNS, identical, rounded
 from mergelib import CheckpointError, merge
 from mergelib.checkpoints import compare
 from mergelib.checkpoints.content import described
-from mergelib.checkpoints.folder import Folder
 from mergelib.checkpoints.lazy import LazyState
+from mergelib.checkpoints.output import Folder
 from mergelib.checkpoints.shards import plan_shards, write_at
 from mergelib.checkpoints.states import open_state, read_state, write_state
 from mergelib.merging import work
@@ -147,14 +147,14 @@ def watch(monkeypatch):
 KILLED = """
 import os, signal, sys
 from mergelib import merge
-from mergelib.checkpoints import folder
+from mergelib.checkpoints import output
 
 def replace(part, file, whole=os.replace):
     whole(part, file)
     if file.name.startswith("model-00002"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-folder.os.replace = replace
+output.os.replace = replace
 merge("ties", sys.argv[1], sys.argv[3:], out=sys.argv[2], shard_size=1000)
 """
 

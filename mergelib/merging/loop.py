@@ -11,8 +11,8 @@ import torch
 from ..checkpoints.beside import notes_beside
 from ..checkpoints.blocks import matching
 from ..checkpoints.configs import check_ties
-from ..checkpoints.folder import Folder
 from ..checkpoints.lazy import facts
+from ..checkpoints.output import Folder
 from ..checkpoints.states import open_state, read_state
 from ..methods import METHODS, call
 from ..methods.linear import eta_by_rule

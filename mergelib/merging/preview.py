@@ -12,9 +12,9 @@ from ..checkpoints.adapters import WEIGHTS, is_adapter
 from ..checkpoints.beside import notes_beside
 from ..checkpoints.configs import check_ties
 from ..checkpoints.files import CheckpointError, read_json
-from ..checkpoints.folder import RECIPE
 from ..checkpoints.lazy import facts, headers
 from ..checkpoints.lora_config import read_config
+from ..checkpoints.output import RECIPE
 from ..checkpoints.quantised import refusal
 from ..checkpoints.shards import plan_shards, size_of
 from ..checkpoints.states import open_state

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mergelib import CheckpointError, merge
-from mergelib.checkpoints.folder import HOLDER, LOCK, Folder
+from mergelib.checkpoints.output import HOLDER, LOCK, Folder
 
 NAMES = [f"layers.{i}.mlp.weight" for i in range(6)]
 
@@ -45,7 +45,7 @@ def hidden(out):
 
 WAITING = """
 import sys, time
-from mergelib.checkpoints.folder import Folder
+from mergelib.checkpoints.output import Folder
 with Folder(sys.argv[1], {}, {}, 1e9):
     print("in", flush=True)
     time.sleep(60)
@@ -113,14 +113,14 @@ def test_a_merge_that_was_interrupted_is_begun_anew_if_the_numbers_may_have_chan
 KILLED = """
 import os, signal
 from mergelib import merge
-from mergelib.checkpoints import folder
+from mergelib.checkpoints import output
 
 def replace(part, file, whole=os.replace):
     whole(part, file)
     if file.name.startswith("model-00002"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-folder.os.replace = replace
+output.os.replace = replace
 merge("ties", "{base}", {experts}, out="{out}", shard_size=150)
 """
 
