@@ -49,6 +49,13 @@ def test_heads_of_other_sizes_are_left_out_where_keys_say_so_and_that_is_told(la
     assert merged.keys() == encoder(labels=labels).keys() and torch.equal(merged[INSIDE], torch.eye(4) + 1.5)
 
 
+def test_of_many_that_are_left_out_the_first_are_named():
+    base = encoder(**{f"layers.{i}.rotary_emb.inv_freq": torch.ones(2) for i in range(40)})
+    with pytest.warns(UserWarning, match="layers.4.rotary_emb.inv_freq stays .*\n.*: and so with 35 more tensors") as said:
+        merge("weight-average", base, [encoder(1.0)])
+    assert "layers.5" not in str(said[0].message)
+
+
 def test_heads_of_other_sizes_are_refused_where_nothing_is_said():
     with pytest.raises(CheckpointError, match=r"expert-1: classifier.weight has shape \(3, 4\), the base has \(2, 4\)"):
         merge("weight-average", encoder(labels=2), [encoder(1.0, 3)])

@@ -8,7 +8,7 @@ from conftest import MATRICES, SHAPES, random_checkpoints
 from mergelib import METHODS, eta_for_mean_lambda, merge
 from mergelib.methods.doge.subspace import as_matrices, shared_subspace
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.filterwarnings("ignore:About this merge")]
 
 MATRIX = "transformer.resblocks.0.mlp.c_fc.weight"
 PRESETS = list(METHODS["doge-ta"].presets)

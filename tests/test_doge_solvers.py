@@ -14,7 +14,7 @@ from mergelib.methods.doge.delta import modification as doge_modification
 from mergelib.methods.doge.reference import coefficients, dense_projector, in_sum, published, smallest
 from mergelib.methods.doge.subspace import project_out, shared_subspace
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.filterwarnings("ignore:About this merge")]
 
 ETA = 0.07
 SHAPES = {"matrix": (12, 16), "tall": (20, 6), "row": (1, 10)}     # r / T: 4, 2 and none; r / 6: 2, 1 and none

@@ -76,7 +76,7 @@ def _left_out(base, expert, rules):
             lines.append(f"{name} stays the base's: the expert lacks it")
         elif facts(base, name)[0] != facts(expert, name)[0]:
             lines.append(f"{name} stays the base's: the expert has shape {facts(expert, name)[0]}, not {facts(base, name)[0]}")
-    return lines
+    return lines if len(lines) < 7 else [*lines[:5], f"and so with {len(lines) - 5} more tensors"]
 
 
 def is_constant(state, name):

@@ -105,7 +105,7 @@ def read_pickled_state(file):
         raise
     except pickle.UnpicklingError as error:
         if not zipped and not _begins_as_pickle(file):
-            raise CheckpointError(f"{file} is no torch file: it does not begin as one. Fetch it again.") from error
+            raise CheckpointError(f"{file} is damaged, or no torch file: it does not begin as one. Fetch it again.") from error
         raise NotPlain(f"{file} holds objects that are no tensors. {RUN}, so nothing of it was read. Where you trust it, load "
                        f"it with weights_only=False, take its state_dict(), and write that: {CLONED}.") from error
     except Exception as error:          # the bytes may be anything, and so may be what they raise
