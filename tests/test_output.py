@@ -154,6 +154,15 @@ def test_another_configuration_of_an_adapter_is_another_merge(tmp_path, paths, c
         merge("weight-average", base, [folder], out=out)
 
 
+def test_a_shard_that_somebody_changed_is_made_again(tmp_path, paths):
+    out = merge("ties", *paths, out=tmp_path / "out", shard_size=150)
+    file = out / "model-00002-of-00006.safetensors"
+    whole, others = file.read_bytes(), {other: other.stat().st_ino for other in out.glob("*.safetensors") if other != file}
+    file.write_bytes(whole[:-16] + bytes(16))
+    merge("ties", *paths, out=out, shard_size=150)
+    assert file.read_bytes() == whole and all(other.stat().st_ino == inode for other, inode in others.items())
+
+
 @pytest.mark.parametrize("place", ["base", "a"])
 def test_a_checkpoint_s_own_folder_is_no_place_for_its_merge(tmp_path, paths, place):
     before = (tmp_path / place / "model.safetensors").read_bytes()

@@ -15,7 +15,7 @@ from .lazy import CheckpointError
 from .shards import allocate, plan_shards, size_of, sync
 
 RECIPE, LOCK, HOLDER = "merge.json", ".merge.lock", ".merge.holder"
-NOTED = ("read", "stamps")          # of a merge.json: what was found while merging, no part of the recipe
+NOTED = ("read", "stamps", "made")          # of a merge.json: what was found while merging, no part of the recipe
 
 
 class Folder:
@@ -33,7 +33,7 @@ class Folder:
         self.stem = _stem(base)
         self.shards = plan_shards(facts, limit, self.stem)
         self.recipe = {**recipe, "shards": {shard.file: shard.size for shard in self.shards}}
-        self.read, self.stamps, self.waiting = {}, stamps(sources), {}
+        self.read, self.made, self.stamps, self.waiting = {}, {}, stamps(sources), {}
 
     def pending(self):
         """The names of the tensors to be merged yet."""
@@ -64,6 +64,7 @@ class Folder:
     def _begin(self):
         """Find out what is there already, and make room for the rest."""
         found = _found(self.path, self.recipe)
+        self.made = found.get("made", {})
         self.read = found.get("read", {}) if found and self._same_numbers(found) else {}
         for shard in self.shards:
             if not self._whole(shard) or not self.read.keys() >= shard.offsets.keys():
@@ -111,6 +112,7 @@ class Folder:
         self.waiting[shard.file].discard(name)
         if not self.waiting[shard.file]:
             sync(self._part(shard))
+            self.made[shard.file] = _size_and_time(self._part(shard))
             self._note()
             os.replace(self._part(shard), self.path / shard.file)
             sync(self.path)
@@ -122,7 +124,7 @@ class Folder:
 
     def _note(self):
         """Write the recipe, and what is known of the numbers that were read."""
-        _write_json(self.path / RECIPE, {**self.recipe, "stamps": self.stamps, "read": self.read})
+        _write_json(self.path / RECIPE, {**self.recipe, "stamps": self.stamps, "read": self.read, "made": self.made})
 
     def _write_index(self):
         """The index, which readers of several shards need; nothing for one."""
@@ -142,8 +144,9 @@ class Folder:
         return self.path / f".{shard.file}.part"
 
     def _whole(self, shard):
+        """Whether a shard is there as it was made."""
         file = self.path / shard.file
-        return file.exists() and file.stat().st_size == shard.size
+        return file.exists() and _size_and_time(file) == self.made.get(shard.file)
 
     def _lock(self):
         """Be the only one who merges into this folder; the system frees the lock of a process that was killed."""
@@ -181,6 +184,11 @@ def _found(path, recipe):
         raise CheckpointError(f"{path} holds another merge (see its {RECIPE}; what differs: {', '.join(different)}). Give "
                               f"another folder as out, or remove that one.")
     return found
+
+
+def _size_and_time(file):
+    """By what a shard is known to be as it was made; both come along when it appears under its name."""
+    return [file.stat().st_size, file.stat().st_mtime_ns]
 
 
 def _stem(base):
