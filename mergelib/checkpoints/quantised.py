@@ -13,9 +13,11 @@ from .files import CheckpointError, read_json
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
           "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}
-STRANGE = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
-           "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz, "F4": torch.float4_e2m1fn_x2,
-           "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64, "C64": torch.complex64}     # are not merged
+STRANGE = {     # what cannot be merged, as far as this torch knows it
+    code: getattr(torch, name) for code, name in {
+        "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu", "F8_E4M3FNUZ": "float8_e4m3fnuz",
+        "F8_E5M2FNUZ": "float8_e5m2fnuz", "F4": "float4_e2m1fn_x2", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+        "C64": "complex64"}.items() if hasattr(torch, name)}
 CONFIGS = ("config.json", "quantize_config.json", "quant_config.json", "hf_quant_config.json", "params.json")
 ENTRIES = ("quantization_config", "quantization", "compression_config")
 NAMES = {       # how the names of a format end -> the format
