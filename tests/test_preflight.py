@@ -43,6 +43,16 @@ def test_the_zero_shot_average_stands_in_for_single_values():
     assert (round(row["measured"], 2), row["golden"]) == (48.2, 48.2)
 
 
+@pytest.mark.parametrize("model, printed", [("ViT-B-32", [48.2, 48.08]), ("ViT-L-14", [64.6, 64.92])])
+def test_a_zero_shot_average_may_be_either_of_two_that_are_published(model, printed):
+    assert golden(model, "B")["zero-shot", "Avg"] == printed
+    for value, cause in ((min(printed), ""), (max(printed), ""), (min(printed) - 1.1, "perhaps another base")):
+        row = preflight(fractions(dict.fromkeys(EIGHT, value)), {}, model, "B", 1.0).set_index("task").loc["Avg"]
+        assert row["golden"] == min(printed, key=lambda known: abs(known - value)) and row["cause"].startswith(cause)
+        assert (row["cause"] == "") == (cause == "")
+    assert (preflight(fractions(dict.fromkeys(EIGHT, max(printed))), {}, model, "B", 0.05)["cause"] == "").all()
+
+
 def test_a_wrong_activation_is_one_cause_for_all():
     base, experts = measured()
     found = causes({task: value - 5 for task, value in base.items()}, {task: value - 3 for task, value in experts.items()})
@@ -144,7 +154,10 @@ def test_nothing_to_compare_with_is_an_error():
 
 def test_the_golden_values_are_tidy_and_agree_with_the_printed_tables():
     table = published("golden")
-    assert not table.duplicated(["family", "model", "checkpoint", "task"]).any() and table["source"].notna().all()
+    twice = table[table.duplicated(["family", "model", "checkpoint", "task"])]
+    assert twice[["family", "model", "checkpoint", "task"]].values.tolist() == [
+        ["B", model, "zero-shot", "Avg"] for model in ("ViT-B-32", "ViT-L-14")]
+    assert not table.duplicated(["family", "model", "checkpoint", "task", "source"]).any() and table["source"].notna().all()
     assert set(table["family"]) == {"A", "B", "C"} and set(table["checkpoint"]) == {"zero-shot", "expert"}
     assert (table["task"] == "Avg").equals(table["classes"].isna())
     for (family, model, kind), rows in table.groupby(["family", "model", "checkpoint"]):

@@ -29,13 +29,14 @@ def preflight(base, experts, model, family, tolerance=1.0):
 def compare(base, experts, known, tolerance=1.0, where=""):
     """Compare the accuracies of the base on all tasks, and of every expert on its own, with those that they should have.
 
-    `base`, `experts`: mapping from task to accuracy (fraction); `known`: (checkpoint, task) -> golden value (%), as `golden`
-    gives it, or your own notes; `tolerance`: points; `where`: whose values they are, for the error. Where no value of a task
-    is known, the average of the papers' eight is compared if all are there; an expert below the base is off unless its golden
-    value says the same. Returns a DataFrame: checkpoint ("zero-shot" or "expert"), task, measured and golden (%), difference
-    (points), cause ("" where nothing is wrong). Raises ValueError if there is nothing to compare with.
+    `base`, `experts`: mapping from task to accuracy (fraction); `known`: (checkpoint, task) -> golden value (%), or a list of
+    them, as `golden` gives it, or your own notes; of several the nearest counts; `tolerance`: points; `where`: whose values
+    they are, for the error. Where no value of a task is known, the average of the papers' eight is compared if all are there;
+    an expert below the base is off unless its golden value says the same. Returns a DataFrame: checkpoint ("zero-shot" or
+    "expert"), task, measured and golden (%), difference (points), cause ("" where nothing is wrong). Raises ValueError if
+    there is nothing to compare with.
     """
-    rows = [{"checkpoint": kind, "task": task, "measured": points, "golden": known.get((kind, task), float("nan"))}
+    rows = [{"checkpoint": kind, "task": task, "measured": points, "golden": _nearest(points, known.get((kind, task)))}
             for kind, found in (("zero-shot", base), ("expert", experts)) for task, points in _points(kind, found, known)]
     table = pd.DataFrame(rows, columns=["checkpoint", "task", "measured", "golden"])
     if table["golden"].isna().all():
@@ -55,14 +56,24 @@ def check_preflight(report):
 
 
 def golden(model, family):
-    """The published accuracies (%) of one model and family: (checkpoint, task) -> accuracy; ValueError with what there is."""
+    """The published accuracies (%) of one model and family: (checkpoint, task) -> accuracy, or a list of several.
+
+    Raises ValueError with what there is.
+    """
     table = published("golden")
     rows = table[(table["model"] == model) & (table["family"] == family)]
     if rows.empty:
         there = sorted(set(zip(table["model"], table["family"])))
         raise ValueError(f"There are no golden values for {model} in family {family}; there are: "
                          f"{', '.join(f'{model} in {family}' for model, family in there)}.")
-    return {(row.checkpoint, row.task): row.accuracy for row in rows.itertuples()}
+    values = rows.groupby(["checkpoint", "task"], sort=False)["accuracy"].apply(list)
+    return {key: several if len(several) > 1 else several[0] for key, several in values.items()}
+
+
+def _nearest(points, known):
+    """The golden value next to what was measured, nan if there is none; `known`: one or several."""
+    several = known if isinstance(known, (list, tuple)) else [known]
+    return float("nan") if known is None else min(several, key=lambda value: abs(value - points))
 
 
 def _points(kind, found, known):
@@ -86,7 +97,7 @@ def _causes(table, tolerance):
         return [common if index in low.index else "" for index in table.index]
     floor = table[table["checkpoint"] == "zero-shot"].set_index("task")["measured"]
     experts = table[table["checkpoint"] == "expert"]
-    useless = (experts["measured"] < experts["task"].map(floor)) & ~(experts["difference"].abs() <= tolerance)
+    useless = (experts["measured"] < experts["task"].map(floor).astype(float)) & ~(experts["difference"].abs() <= tolerance)
     lost = experts[(experts["difference"] < -FAR) | useless]["task"].tolist()
     return [_lost(row, lost) if row.checkpoint == "expert" and row.task in lost
             else _moved(row) if row.Index in off.index else "" for row in table.itertuples()]
