@@ -37,6 +37,23 @@ def test_family_b_has_tables_of_the_same_form(end, model, methods):
     assert wide.shape == (methods, 9) and (wide.pop("Avg") - wide.mean(axis=1)).abs().max() < 0.1       # all are rounded to 0.1
 
 
+@pytest.mark.parametrize("ours, doge, split, same, wrong", [         # the wrong average is in errata.md, section 2
+    ("unseen", "doge_table5_unseen_vit_b32", "unseen: MNIST, EuroSAT", 40, [("Pre-trained", 40.1, 42.05)]),
+    ("robustness", "doge_table8_robustness_vit_b32", "", 160, [])])
+def test_the_baselines_of_two_of_doge_s_tables_are_family_b_s(ours, doge, split, same, wrong):
+    table, key = published(f"fusionbench_{ours}_vit_b32"), ["method", "setting", "task"]
+    assert list(table.columns) == COLUMNS and set(table["model"]) == {"ViT-B/32"} and set(table["unit"]) == {"%"}
+    assert not table.duplicated(["table", *key]).any() and {"RegMean", "WEMoE"} <= set(table["method"])
+    assert f"`fusionbench_{ours}_vit_b32.csv` ({len(table)} rows)" in " ".join((PAPER / "README.md").read_text().split())
+    rows = printed_rows(f"fusionbench_{ours}_vit_b32")
+    assert len(rows) == len(table[table["task"] == "Avg"])
+    off = rows.loc[(rows["printed"] - rows["recomputed"]).abs().round(6) > 0.1, ["method", "printed", "recomputed"]].round(2)
+    assert list(off.itertuples(index=False, name=None)) == wrong
+    both = table[table["table"].str.contains(split)].merge(published(doge), on=key, suffixes=("", " in DOGE"))
+    assert len(both) == same and (both["value"] == both["value in DOGE"]).all()
+    assert set(both["method"]) == set(published(doge)["method"]) - {"DOGE TA", "DOGE AM"}
+
+
 @EVERY_TABLE
 def test_a_table_is_tidy(name):
     table = published(name)
@@ -139,3 +156,42 @@ def test_the_baselines_that_two_papers_print_differently_are_those_of_the_errata
     found = cross_paper()
     assert list(found.columns) == ["method", "setting", "AdaMerging paper", "DOGE paper"]
     assert sorted(found.itertuples(index=False, name=None)) == listed and len(RERUN) == 2
+
+
+def cells(address):
+    """The mean of what stands at an address of quoted.csv: file / method / setting / task."""
+    name, method, setting, task = address.split(" / ")
+    setting, _, split = setting.partition(": ") if setting.startswith("unseen") else (setting, "", "")
+    table = published(name).query("method == @method and unit in ('%', 'x100')")
+    table = table[table["setting"] != "clean" if setting == "corrupted" else table["setting"] == setting]
+    table = table[table["table"].str.contains(split) & (table["task"] != "Avg" if task == "mean" else table["task"] == task)]
+    assert len(table) == 7 if setting == "corrupted" else len(table) == 2 if task == "mean" else len(table) == 1
+    return table["value"].mean()
+
+
+def quoted():
+    """The quoted numbers that a table gives again, and whether they differ from it by more than rounding."""
+    table = published("quoted")
+    table = table[table["of"].notna()]
+    return table.assign(off=(table["value"] - table["recomputed"]).abs().round(6) > 0.1)
+
+
+def test_what_the_prose_quotes_is_recomputed_from_the_tables():
+    table = published("quoted")
+    assert list(table.columns) == ["paper", "section", "quote", "model", "value", "unit", "recomputed", "of", "over"]
+    assert not table.duplicated(["paper", "section", "quote", "model"]).any()
+    assert (table["of"].isna() == table["recomputed"].isna()).all()
+    assert table.loc[table["of"].notna(), "over"].notna().equals(table.loc[table["of"].notna(), "unit"] == "points")
+    for row in quoted().itertuples():
+        again = cells(row.of) - (cells(row.over) if isinstance(row.over, str) else 0)
+        assert row.recomputed == pytest.approx(again, rel=0, abs=0.00051), row
+
+
+def test_the_quoted_numbers_that_do_not_fit_are_those_of_the_errata():
+    rows, words = quoted(), (PAPER / "errata.md").read_text()
+    off = rows[rows["off"]]
+    listed = sorted((row[0], row[1], float(row[4]), float(row[5])) for row in errata("paper"))
+    assert sorted(off[["paper", "section", "value", "recomputed"]].itertuples(index=False, name=None)) == listed
+    assert (f"`quoted.csv` has {len(published('quoted'))} numbers. {len(rows)} can be recomputed from the tables. "
+            f"{len(rows) - len(off)} fit. {len(off)} do not:") in words
+    assert f"`quoted.csv` ({len(published('quoted'))} rows)" in (PAPER / "README.md").read_text()

@@ -79,8 +79,8 @@ def published_cost(left_out, model="ViT-B/32"):
 
 
 ROW = ["file", "table", "model", "group", "method", "setting"]      # what tells one printed row from another
-RERUN = {"adamerging_table3_unseen_vit_b32": "doge_table5_unseen_vit_b32",      # AdaMerging's tables, and DOGE's of the same
-         "adamerging_table4_robustness_vit_b32": "doge_table8_robustness_vit_b32"}
+RERUN = {"adamerging_table3_unseen_vit_b32": "doge_table5_unseen_vit_b32",      # AdaMerging's tables, and DOGE's of the same,
+         "adamerging_table4_robustness_vit_b32": "doge_table8_robustness_vit_b32"}       # whose baselines FusionBench ran
 
 
 def printed_rows(*names):
@@ -104,7 +104,7 @@ def disagreements(tolerance=0.1):
 
 
 def cross_paper():
-    """The averages that AdaMerging and DOGE print for the same method, setting and tasks, where DOGE ran it anew."""
+    """The averages that AdaMerging and DOGE print for the same method, setting and tasks; DOGE's are FusionBench's."""
     key = ["method", "setting", "tasks"]
     pairs = [printed_rows(theirs)[[*key, "printed"]].merge(printed_rows(doge)[[*key, "printed"]], on=key)
              for theirs, doge in RERUN.items()]
