@@ -113,6 +113,7 @@ def test_a_second_suite_needs_no_network_and_is_the_same(suite, patched, monkeyp
 @pytest.mark.parametrize("method, options", [
     ("weight-average", {}), ("ties", {}), ("norm-lambda", {}), ("dare", {}), ("pcb", {}), ("tsv-m", {}), ("iso-c", {}),
     ("iso-cts", {}), ("knots", {}), ("awd-ta", {"awd_steps": 2}), ("wudi", {"steps": 2}), ("consensus-ta", {}),
+    ("swudi", {}), ("swudi-a", {}), ("early-cg", {}), ("cart", {}), ("ta-svc", {}), ("tsv-m-svc", {}), ("iso-cts-svc", {}),
     ("doge-ta", {"steps": 2})])
 def test_a_projection_without_task_vectors_stays_finite_and_the_bases(suite, method, options):
     merged = merge(method, suite.base, suite.experts, **options)

@@ -40,7 +40,8 @@ def test_no_direction_comes_in_that_no_task_has():
 SPECTRAL = [("doge-ta", {"preset": preset, "eta": 0.3, "lam_max": 1.0, "damping": damping})
             for preset in ("paper", "code", "exact") for damping in ((0.0, 0.1) if preset == "exact" else (0.0,))]
 SPECTRAL += [("doge-ties", {"preset": "exact", "lam_max": 1.0}), ("tsv-m", {}), ("iso-c", {}), ("iso-cts", {}), ("knots", {}),
-             ("wudi", {"preset": "exact"})]
+             ("wudi", {"preset": "exact"}), ("swudi", {}), ("swudi-a", {}), ("early-cg", {}), ("cart", {}), ("ta-svc", {}),
+             ("tsv-m-svc", {}), ("iso-cts-svc", {})]
 
 
 def merged(method, taus, **options):

@@ -62,7 +62,8 @@ def test_lam_zero_gives_the_base_bit_for_bit(base, experts, method):
     ("dare", {"lam": 1, "drop": 0}), ("dare-ties", {"lam": 1, "drop": 0, "density": 1}), ("tsv-m", {}),
     ("tatr-zero-shot", {"lam": 1, "ratio": 0}), ("consensus-ta", {"lam": 1, "active": 1}),
     ("knots", {"lam": 1, "density": 1}), ("wudi", {"preset": "exact"}),
-    ("wudi", {}), ("emr", {}), ("emr", {"preset": "code"}), ("tall-compression", {})])
+    ("wudi", {}), ("swudi", {}), ("swudi-a", {}), ("early-cg", {}), ("cart", {}), ("ta-svc", {"lam": 1}), ("tsv-m-svc", {}),
+    ("emr", {}), ("emr", {"preset": "code"}), ("tall-compression", {})])
 def test_one_expert_with_lam_one_is_that_expert(method, options):
     base, experts = random_checkpoints(tasks=1)
     merged = run(method, base, experts, **options)

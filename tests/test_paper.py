@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from mergelib import published
+from mergelib import METHODS, published
 from mergelib.papers.tables import (
     RERUN,
     cross_paper,
@@ -54,6 +54,18 @@ def test_the_baselines_of_two_of_doge_s_tables_are_family_b_s(ours, doge, split,
     assert set(both["method"]) == set(published(doge)["method"]) - {"DOGE TA", "DOGE AM"}
 
 
+def test_what_was_published_after_doge_says_of_which_family_it_is():
+    table = published("after_doge")
+    assert list(table.columns) == [*COLUMNS, "family", "source"] and not table.isna().any(axis=None)
+    assert set(table["family"]) == set("ABC") and not table.drop(columns=["value", "source"]).duplicated().any()
+    assert set(table["task"]) == {"Avg"} and set(table["unit"]) == {"%"} and table["value"].between(40, 100).all()
+    assert set(table.loc[table["source"].str.contains("second-hand"), "method"]) == {"ACE-Merging"}
+    ours = {spec.title for spec in METHODS.values()}
+    others = {"Pre-trained", "Individual", "Consensus Merging", "ACE-Merging", "SA-Merging", "Iso-C & LARV"}
+    assert set(table["method"]) - ours == others        # as the methods are called here
+    assert f"`after_doge.csv` ({len(table)} rows)" in (PAPER / "README.md").read_text()
+
+
 @EVERY_TABLE
 def test_a_table_is_tidy(name):
     table = published(name)
@@ -89,6 +101,7 @@ def test_published_experts_stand_beside_numbers_of_their_family_and_tower_only()
     assert published(b, beside=b32).equals(published(b)) and published(a, beside=embedded).equals(published(a))
     assert published_averages(a, "tatr_table1_vit_b32", large, beside=b32) == {}
     assert published_averages(a, "fusionbench_vit_b32", beside=b32)["AdaMerging"] == 82.6       # family A: 80.1
+    assert set(published("after_doge", beside=b32)["method"]) == {"SWUDI", "SWUDI-A", "WUDI-Merging", "Iso-C & LARV"}
 
 
 def test_averages_are_known_of_accuracies_and_of_scores():

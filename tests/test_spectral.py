@@ -1,12 +1,14 @@
-"""TSV-M, Iso-C, Iso-CTS and KnOTS: identities, spectra, and straightforward references; ranks from one to full."""
+"""TSV-M, Iso-C, Iso-CTS, CART and KnOTS: identities, spectra, and straightforward references; ranks from one to full."""
 
 import pytest
 import torch
 from conftest import random_checkpoints
 
-from mergelib import merge
-from mergelib.methods.spectral import align, iso_c, iso_cts, polar, svd, tsv_m
+from mergelib import METHODS, merge
+from mergelib.methods.spectral import align, cart, iso_c, iso_cts, polar, svd, tsv_m
 
+WUDIS = ["wudi", "swudi", "swudi-a", "early-cg"]
+SPECTRAL = ["tsv-m", "iso-c", "iso-cts", "cart", "knots", "ta-svc", "tsv-m-svc", "iso-cts-svc"]
 MATRIX, VECTOR = "transformer.resblocks.0.mlp.c_fc.weight", "class_embedding"
 
 
@@ -76,29 +78,44 @@ def test_iso_cts_with_everything_common_is_iso_c():
     torch.testing.assert_close(iso_cts(ZERO, taus, common=1.0), iso_c(ZERO, taus), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [tsv_m, iso_c, iso_cts])
+def test_cart_adds_the_leading_directions_of_what_each_expert_adds_to_the_mean():
+    taus, mean = vectors(), vectors().mean(dim=0)
+    expected = mean.clone()
+    for tau in taus:
+        u, s, vt = torch.linalg.svd(tau - mean, full_matrices=False)
+        expected += 1.5 * u[:, :2] @ torch.diag(s[:2]) @ vt[:2]
+    torch.testing.assert_close(cart(ZERO, taus, prior=1.5, kept=0.4), expected, rtol=0, atol=1e-5)
+
+
+def test_cart_is_the_mean_where_all_or_opposite_directions_are_added():
+    taus = vectors()
+    for found, mean in ((cart(ZERO, taus, kept=1.0), taus.mean(dim=0)), (cart(ZERO, taus[:2]), taus[:2].mean(dim=0))):
+        torch.testing.assert_close(found, mean, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("function", [tsv_m, iso_c, iso_cts, cart])
 def test_task_vectors_twice_as_long_go_twice_as_far(function):
     taus = vectors()
     torch.testing.assert_close(function(ZERO, 2 * taus), 2 * function(ZERO, taus), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["tsv-m", "iso-c", "iso-cts", "wudi"])
+@pytest.mark.parametrize("method", ["tsv-m", "iso-c", "iso-cts", "tsv-m-svc", "iso-cts-svc", "cart", *WUDIS])
 def test_what_is_no_matrix_is_averaged(base, experts, method):
-    options = {} if method == "wudi" else {"lam": 1.0}
+    options = {"lam": 1.0} if "lam" in METHODS[method].options else {}
     merged, mean = merge(method, base, experts, **options), merge("weight-average", base, experts)
     for name in (VECTOR, "conv1.weight"):
         torch.testing.assert_close(merged[name], mean[name], rtol=0, atol=1e-7)
     assert not torch.equal(merged[MATRIX], mean[MATRIX])
 
 
-@pytest.mark.parametrize("method", ["tsv-m", "iso-c", "iso-cts", "knots"])
+@pytest.mark.parametrize("method", [*SPECTRAL, *WUDIS])
 @pytest.mark.parametrize("tasks", [1, 2, 20])
 def test_any_number_of_tasks_gives_finite_numbers_even_more_than_ranks(method, tasks):
     base, experts = random_checkpoints(tasks)          # the smallest side of a matrix here is 5
     assert all(torch.isfinite(tensor).all() for tensor in merge(method, base, experts).values())
 
 
-@pytest.mark.parametrize("method", ["tsv-m", "iso-c", "iso-cts", "knots", "wudi"])
+@pytest.mark.parametrize("method", [*SPECTRAL, *WUDIS])
 def test_a_task_vector_that_is_zero_in_one_matrix_is_borne(base, experts, method):
     for expert in list(experts.values())[:2]:
         expert[MATRIX] = base[MATRIX].clone()

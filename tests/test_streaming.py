@@ -112,7 +112,8 @@ def test_a_wrong_option_leaves_a_folder_that_serves_the_next_merge(tmp_path, on_
 
 @pytest.mark.parametrize("method, options", [
     ("task-arithmetic", {}), ("norm-lambda", {"scope": "task"}), ("ties", {}), ("knots", {}), ("dare-ties", {}),
-    ("doge-ta", {"mask": "tau"}), ("doge-ties", {"preset": "code"}), ("consensus-ties", {}), ("tsv-m", {})])
+    ("doge-ta", {"mask": "tau"}), ("doge-ties", {"preset": "code"}), ("consensus-ties", {}), ("tsv-m", {}), ("swudi", {}),
+    ("early-cg", {}), ("ta-svc", {})])
 def test_no_tensor_is_held_while_the_next_is_read(tmp_path, on_disk, monkeypatch, method, options):
     held = watch(monkeypatch)
     merge(method, *on_disk, out=tmp_path / "out", **{**FAST.get(method, {}), **options})

@@ -4,7 +4,7 @@
 from .options import call
 from .registry import EXEMPLARS, METHODS, TEST_PICTURES, TRAINING_PICTURES, WHICH_TASK, Method, method
 from .tensors import ENCODER_MATRICES
-from . import linear, ties, sparse, trust, spectral, learned, unified  # noqa: F401
+from . import linear, ties, sparse, trust, spectral, calibration, interference, learned, unified  # noqa: F401
 from .doge import delta  # noqa: F401
 
 __all__ = ["call", "ENCODER_MATRICES", "EXEMPLARS", "METHODS", "Method", "method", "TEST_PICTURES", "TRAINING_PICTURES",

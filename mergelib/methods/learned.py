@@ -1,4 +1,4 @@
-"""Which merges solve a small problem of their own, without data? WUDI's interference and AWD's redundant vector."""
+"""What do all task vectors share that none needs? AWD's redundant vector, learned without data."""
 
 from typing import Annotated
 
@@ -6,38 +6,13 @@ import torch
 from torch import Tensor
 
 from ..progress import progress
-from .linear import task_arithmetic, weight_average
-from .options import Rate, Says, Solver, Steps
-from .registry import METHODS, Method, method
+from .linear import task_arithmetic
+from .options import Rate, Says, Steps
+from .registry import METHODS, Method
 from .tensors import Tensors, flat
 
 Alpha = Annotated[float, Says("weight of the redundant vector's length", least=0)]
 AWD = {"paper": "Xiong et al. 2024", "equation": "L_O + alpha L_R", "url": "https://arxiv.org/abs/2411.18729"}
-
-
-@method("wudi", title="WUDI-Merging", paper="Cheng et al. 2025", equation="Eq. 14", url="https://arxiv.org/abs/2503.08099",
-        fallback=weight_average, merges="matrices; the mean of the rest", presets={"paper": {}, "exact": {"solver": "exact"}})
-def wudi(theta_0: Tensor, taus: Tensor, solver: Solver = "adam", steps: Steps = 300, lr: Rate = 1e-5) -> Tensor:
-    """WUDI-Merging (Cheng et al. 2025, Eq. 14): theta_0 + W, W minimising sum_i ||(W - tau_i) tau_i^T||^2 / ||tau_i||^2.
-
-    `taus`: T x rows x columns. W starts at sum_i tau_i. `solver`: "adam" takes `steps` steps of rate `lr` as published, "exact"
-    gives the minimum nearest to the start (in fp64: directions of next to no weight are none).
-    """
-    exact = solver == "exact"
-    taus = taus.double() if exact else taus
-    weight = 1 / taus.square().sum(dim=(1, 2)).clamp_min(torch.finfo(theta_0.dtype).tiny)
-    grams = taus.mT @ taus * weight[:, None, None]          # T x columns x columns; the gradient is 2 sum_i (W - tau_i) grams_i
-    start, total = taus.sum(dim=0), grams.sum(dim=0)
-    target = (taus @ grams).sum(dim=0)                      # rows x columns
-    if exact:
-        moved = (target - start @ total) @ torch.linalg.pinv(total, rtol=1e-6, hermitian=True)
-        return theta_0 + (start + moved).to(theta_0.dtype)
-    w = start.clone().requires_grad_()
-    optimiser = torch.optim.Adam([w], lr=lr)
-    for _ in range(steps):
-        w.grad = 2 * (w.detach() @ total - target)
-        optimiser.step()
-    return theta_0 + w.detach()
 
 
 def disentangled(taus: Tensor, redundant: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What do singular vectors tell a merge? TSV-M, Iso-C, Iso-CTS and KnOTS.
+"""What do singular vectors tell a merge? TSV-M, Iso-C, Iso-CTS, CART and KnOTS.
 
 A direction of singular value zero is no direction: which vector stands for it is chance, and differs from machine to machine.
 So what is taken are leading directions only, see `leading`.
@@ -10,13 +10,13 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from .linear import scaled_average
-from .options import Combine, Density, Lam, Says
+from .linear import scaled_average, weight_average
+from .options import Combine, Common, Density, Kept, Lam, Says
 from .registry import method
 from .tensors import Tensors
 from .ties import agreeing, combined, ties, ties_first_pass
 
-Common = Annotated[float, Says("fraction of the directions that is common to all tasks", least=0, most=1)]
+Prior = Annotated[float, Says("coefficient of the centred task vectors")]
 EPS = torch.finfo(torch.float32).eps      # of task vectors, whatever decomposes them
 DEPENDENT = 1e-6                          # singular value, relative to the largest, below which unit columns count as dependent
 MATRICES = {"fallback": scaled_average, "merges": "matrices; lam times the mean of the rest"}
@@ -90,7 +90,13 @@ def iso_cts(theta_0: Tensor, taus: Tensor, lam: Lam = 1.0, common: Common = 0.8)
     evenly among the tasks. Each task adds the leading directions of what is left of its vector outside them. U and V are
     orthonormalised (polar factors), and all singular values become their mean.
     """
-    side = min(theta_0.shape)
+    left, value, right = iso_cts_factors(taus, common)
+    return theta_0 + lam * value * left @ right.T
+
+
+def iso_cts_factors(taus: Tensor, common: float) -> tuple[Tensor, Tensor, Tensor]:
+    """U (rows x k), the one singular value and V (columns x k) of Iso-CTS, of `taus` (T x rows x columns)."""
+    side = min(taus.shape[1:])
     own = round((side - int(side * common)) / len(taus))
     parts = [leading(taus.sum(dim=0), max(0, side - own * len(taus)))]
     shared = parts[0][0].double()
@@ -98,12 +104,30 @@ def iso_cts(theta_0: Tensor, taus: Tensor, lam: Lam = 1.0, common: Common = 0.8)
         outside = tau - shared @ (shared.T @ tau)           # in fp64, for it may be next to nothing
         parts.append(leading(outside, own, torch.linalg.matrix_norm(tau, 2)))
     lefts, values, rights = (torch.cat([part.to(taus.dtype) for part in kind], dim=-1) for kind in zip(*parts))
-    return theta_0 + lam * _mean(values) * polar(lefts) @ polar(rights).T
+    return polar(lefts), _mean(values), polar(rights)
 
 
 def _mean(values: Tensor) -> Tensor:
     """The mean, 0 of nothing."""
     return values.sum() / max(1, len(values))
+
+
+@method("cart", title="CART", paper="Choi et al. 2024", equation="theta_avg + prior sum_i SVD_k(theta_i - theta_avg)",
+        url="https://arxiv.org/abs/2412.12153", fallback=weight_average, merges="matrices; the mean of the rest")
+def cart(theta_0: Tensor, taus: Tensor, prior: Prior = 2.0, kept: Kept = 0.12) -> Tensor:
+    """CART (Choi et al. 2024): the experts' mean, plus `prior` times what each expert's leading directions add to it.
+
+    `taus`: T x rows x columns. Of tau_i - mean the first floor(`kept` r) singular triples stay, one at least (r: the smaller
+    side). The defaults are the released settings of ViT-B/32 and eight tasks; the paper recommends to keep about 0.08. Of two
+    experts the mean is all, for what they add is opposite.
+
+    >>> cart(torch.zeros(2, 2), torch.tensor([[[4., 0.], [0., 0.]], [[0., 0.], [0., 2.]]]), kept=0.5)
+    tensor([[2., 0.],
+            [0., 1.]])
+    """
+    mean, count = taus.mean(dim=0), max(1, int(kept * min(theta_0.shape)))
+    triples = (leading(tau - mean, count) for tau in taus)
+    return theta_0 + mean + prior * sum(left * values @ right.T for left, values, right in triples)
 
 
 def align(taus: Tensor, tolerance: float = 1e-5) -> tuple[Tensor, Tensor]:

@@ -6,23 +6,25 @@ import pandas as pd
 
 from ..paths import PAPER
 
-FAMILY_B = ("fusionbench", "doge_table5", "doge_table8")        # tables of family B's experts begin so, see `families`
+FAMILY_B = ("fusionbench", "doge_table5", "doge_table8")        # tables of family B's experts begin so
 
 
 def published(name, beside=None):
     """One published table by its file name without `.csv`, such as "doge_table1_vit_b32".
 
-    Columns: paper, table, model, method, group, setting, task, metric, value, unit. `beside`: the suite beside whose numbers
-    they are to stand; if its experts are published ones, only rows of their family and tower are left, or none. Raises
-    ValueError with the known names.
+    Columns: paper, table, model, method, group, setting, task, metric, value, unit; "after_doge", which mixes models and
+    families, also has family and source. `beside`: the suite beside whose numbers they are to stand; if its experts are
+    published ones, only rows of their family and tower are left, or none. Raises ValueError with the known names.
     """
     file = PAPER / f"{name}.csv"
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in PAPER.glob("*.csv")))
         raise ValueError(f"There is no published table {name!r}. Known tables: {known}.")
     table = pd.read_csv(file)
-    family = "B" if name.startswith(FAMILY_B) else "A"
-    return table if beside is None else table[[beside.stands_beside(model, family) for model in table["model"]]]
+    if beside is None:
+        return table
+    families = table.get("family", pd.Series("B" if name.startswith(FAMILY_B) else "A", table.index))
+    return table[[beside.stands_beside(model, family) for model, family in zip(table["model"], families)]]
 
 
 PRINTED = {"Consensus TA": "Consensus Merging", "Norm-based lambda": "Task Arithmetic + layer-wise lambda"}
