@@ -15,7 +15,7 @@ supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), TOWER=main (zoo: which image tower),"
+	@echo "Options: ONLY=05 (one notebook), FAST=1 (test: skip the notebooks), TOWER=main (zoo: which image tower), BASE=1 (zoo: the base too),"
 	@echo "         LANGUAGE=1 or LANGUAGE=text-large (zoo: a language model and its adapters instead),"
 	@echo "         ALL=1 (reproduce: also the other seeds and all that learns on test pictures; a GPU: MERGELIB_DEVICE=cuda),"
 	@echo "         SCALE=ViT-B-32 (reproduce: on the published CLIP experts, downloaded; or ViT-B-16, ViT-L-14),"
@@ -40,9 +40,9 @@ reproduce: $(ready) ## measure again what takes under three hours, then redraw (
 	@echo "Ctrl-C is safe; the next call resumes."
 	$(py) -m mergelib.reproduce reproduce $(only) $(if $(ALL),--all) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
-zoo: $(ready) ## train the benchmark's models again from nothing (1 to 1.5 hours; resumes)
-	@echo "Training the benchmark's models: an hour $(if $(LANGUAGE),at most,to an hour and a half) on two cores. Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER)) $(ARGS) $(if $(LANGUAGE),--language $(filter-out 1,$(LANGUAGE)))
+zoo: $(ready) ## train the benchmark's experts again (minutes; BASE=1: their base too, hours; resumes)
+	@echo "Training the benchmark's models: $(if $(LANGUAGE),an hour at most,$(if $(BASE),hours,minutes)) on two cores. Ctrl-C is safe; the next call resumes."
+	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER)) $(if $(BASE),--base) $(ARGS) $(if $(LANGUAGE),--language $(filter-out 1,$(LANGUAGE)))
 
 lint: $(ready) ## check the style of package, tests and notebooks
 	$(VENV)/bin/ruff check $(ARGS)

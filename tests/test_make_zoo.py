@@ -11,7 +11,7 @@ from mergelib.networks import DEVICE
 from mergelib.networks import clip as models
 from mergelib.networks.clip import build_clip, image_features, normalise_pixels
 from mergelib.networks.training import Recipe
-from mergelib.suites.store import pack_clip, read_manifest, write_file, write_manifest
+from mergelib.suites.store import check_file, pack_clip, read_manifest, write_file, write_manifest
 from mergelib.tasks import EIGHT, TASKS
 from mergelib.zoo import make, train
 
@@ -37,14 +37,30 @@ def folder(tmp_path, monkeypatch, one_process):
 
 
 def test_the_plan_is_the_eight_and_what_is_asked_for():
-    assert list(make.plan()) == [f"{task}-s0" for task in EIGHT]
-    everything = make.plan(("twelve", "seeds", "mtl", "pcgrad"))
+    assert list(make.plan("main")) == [f"{task}-s0" for task in EIGHT]
+    everything = make.plan("main", ("twelve", "seeds", "mtl", "pcgrad"))
     assert set(everything) == {"mtl-s0", "pcgrad-s0", *(f"{t}-s0" for t in TASKS),
                                *(f"{t}-s{seed}" for t in EIGHT for seed in (1, 2))}
     for name, (tasks, recipe) in everything.items():
         assert name.endswith(f"-s{recipe.seed}") and (name in ("mtl-s0", "pcgrad-s0")) == (tasks == EIGHT)
     joint, single = everything["mtl-s0"][1], everything["signs-s0"][1]
     assert joint.steps * joint.batch == single.steps * single.batch         # as many pictures of each task
+
+
+def test_a_shipped_base_is_taken_over_and_one_that_is_not_shipped_is_not(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "ZOO", folder.parent)
+    shipped, taken = read_manifest(folder), tmp_path / "own"
+    assert make.adopt_base(folder.name, taken) and make.adopt_base(folder.name, taken)
+    manifest = read_manifest(taken)
+    assert (manifest["base"], manifest["heads"], manifest["experts"]) == (shipped["base"], shipped["heads"], {})
+    assert all(check_file(taken, manifest[part]).exists() for part in ("base", "heads"))
+    assert not make.adopt_base("unknown", tmp_path / "other")
+    write_manifest(folder, {**shipped, "shipped": False})
+    assert not make.adopt_base(folder.name, tmp_path / "other") and not (tmp_path / "other").exists()
+
+
+def test_every_tower_has_a_recipe():
+    assert set(train.BASES) == set(models.TOWERS) - {"tiny"}
 
 
 def test_models_are_trained_once_and_anew_for_another_recipe(folder, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from mergelib.suites.text import TEXT_MODELS
 from mergelib.tasks import EIGHT, TASKS, load_task
 from mergelib.zoo.language import LORA, plan_language, pretrain_text_recipe
 from mergelib.zoo.make import plan
-from mergelib.zoo.train import pretrain_recipe
+from mergelib.zoo.train import BASES
 
 SHIPPED = {"seed 0": ("sketch-8", "main", 0), "seed 1": ("sketch-8", "main", 1), "seed 2": ("sketch-8", "main", 2),
            "twenty": ("sketch-20", "main", 0),
@@ -37,9 +37,9 @@ def test_the_shipped_suites_are_whole(suite):
                                          ("fine", ("mtl", "pcgrad")), ("large", ("mtl", "pcgrad"))])
 def test_every_model_follows_the_recipe(tower, also):
     manifest = read_manifest(zoo_folder(tower))
-    assert manifest["tower"] == tower and manifest["base"]["recipe"] == asdict(pretrain_recipe(tower))
+    assert manifest["tower"] == tower and manifest["base"]["recipe"] == asdict(BASES[tower])
     assert {name: entry["recipe"] for name, entry in manifest["experts"].items()} == {
-        name: asdict(recipe) for name, (_, recipe) in plan(also).items()}
+        name: asdict(recipe) for name, (_, recipe) in plan(tower, also).items()}
 
 
 @pytest.mark.parametrize("model", TEXT_MODELS)

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 CONTEXT = 20        # tokens of a caption
 TOWERS = {          # image towers of the embedded benchmark; the text tower is the same for all
     "main": dict(width=224, layers=6, patch_size=8),        # stands for B/32
+    "next": dict(width=224, layers=6, patch_size=8),        # the same, in CLIP's regime
     "fine": dict(width=224, layers=6, patch_size=4),        # for B/16: four times the patches
     "large": dict(width=256, layers=8, patch_size=8),       # for L/14: wider and deeper
 }

@@ -19,8 +19,8 @@ EIGHT = ("scenes", "vehicles", "aerial", "landuse", "housenumbers", "signs", "di
 TWELVE = ("letters", "scripts", "clothing", "flowers", "clocks", "dice",
           "flags", "chess", "faces", "weather", "animals", "words")
 TASKS = EIGHT + TWELVE
-SPLITS = {"web": 0, "train": 1, "validation": 2, "test": 3}      # each split has a stream of random numbers of its own
-SIZES = {"web": 3000, "train": 12000, "validation": 300, "test": 600}    # pictures per task
+SPLITS = {"web": 0, "train": 1, "validation": 2, "test": 3, "seen": 4}      # each has a stream of random numbers of its own
+SIZES = {"web": 6000, "train": 12000, "validation": 300, "test": 600, "seen": 12000}     # pictures per task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ WEAR = 0.4
 PROMPTS = ("a photo of the handwritten digit {}.", "the digit {}.", "a handwritten {}.")
 CAPTIONS = ("the digit {} in print", "clip art of the digit {}", "a printed {}", "the number {} on a plain page")
 WORDS = "zero one two three four five six seven eight nine".split()
-BLOCKS = {"train": (0, 1100), "validation": (1100, 1300), "test": (1300, 1797)}    # neighbours tend to share a writer
+BLOCKS = {"train": (0, 700), "seen": (700, 1100), "validation": (1100, 1300), "test": (1300, 1797)}    # neighbours tend to
+                                                                                                     # share a writer
 FONTS = ("DejaVuSans", "DejaVuSans-BoldOblique", "DejaVuSerif-Italic", "DejaVuSerif-Bold", "cmr10", "cmb10",
          "STIXGeneralItalic", "DejaVuSansMono-Oblique")
 MARGIN = 2     # empty pixels around a scan of 8 x 8

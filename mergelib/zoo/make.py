@@ -1,32 +1,36 @@
 """How is a zoo made? Draw, pre-train, fine-tune, store: each part unless it is there already."""
 
+import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 
+from ..checkpoints.lazy import CheckpointError
 from ..networks import DEVICE
 from ..networks.clip import TEXT, build_head
+from ..paths import ZOO
 from ..progress import progress
 from ..suites.sketch import load_clip
-from ..suites.store import pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
+from ..suites.store import check_file, pack_clip, quantise, read_file, read_manifest, unpack_clip, write_file, write_manifest
 from ..tasks import EIGHT, SPLITS, TASKS, load_pictures, load_task
 from ..workers import run_all
-from .train import FINETUNE, JOINT, caption_tokens, finetune, pretrain, pretrain_recipe
+from .corpus import SEEN, captions
+from .train import BASES, expert_recipe, finetune, pretrain
 
 
-def plan(also=()):
+def plan(tower, also=()):
     """The models to fine-tune, name -> (tasks, recipe), the longest first; `also`: see `--also`."""
-    models = {f"{kind}-s0": (EIGHT, JOINT) for kind in ("mtl", "pcgrad") if kind in also}
-    models |= {f"{task}-s0": ((task,), FINETUNE) for task in (TASKS if "twelve" in also else EIGHT)}
+    models = {f"{kind}-s0": (EIGHT, expert_recipe(tower, together=True)) for kind in ("mtl", "pcgrad") if kind in also}
+    models |= {f"{task}-s0": ((task,), expert_recipe(tower)) for task in (TASKS if "twelve" in also else EIGHT)}
     if "seeds" in also:
-        models |= {f"{task}-s{seed}": ((task,), replace(FINETUNE, seed=seed)) for seed in (1, 2) for task in EIGHT}
+        models |= {f"{task}-s{seed}": ((task,), expert_recipe(tower, seed)) for seed in (1, 2) for task in EIGHT}
     return models
 
 
-def draw_everything(tasks):
-    """Draw all pictures that training and evaluation read."""
-    jobs = [(task, split) for split in SPLITS for task in TASKS if split == "web" or task in tasks]
+def draw_everything(tasks, base):
+    """Draw all pictures that training and evaluation read; with `base` also those that the base sees, of all tasks."""
+    jobs = [(task, split) for split in SPLITS for task in TASKS if (base if split in SEEN else task in tasks)]
     for _ in progress(run_all(_draw, jobs), "drawing pictures", total=len(jobs)):
         pass
 
@@ -36,14 +40,31 @@ def _draw(job):
     load_pictures(*job)
 
 
+def adopt_base(tower, folder):
+    """Copy the shipped base and heads of a tower to a folder, unless a base is there; whether there is one now."""
+    if (folder / "manifest.json").exists():
+        return True
+    try:
+        shipped = read_manifest(ZOO / tower)
+    except CheckpointError:
+        return False
+    if not shipped.get("shipped", True):
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in (shipped["base"], shipped["heads"]):
+        shutil.copy(check_file(ZOO / tower, entry), folder)
+    write_manifest(folder, {"tower": tower, "base": shipped["base"], "heads": shipped["heads"], "experts": {}})
+    return True
+
+
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
-    recipe = pretrain_recipe(tower)
+    recipe = BASES[tower]
     if base_is_there(folder, work, recipe):
         return
     start = time.monotonic()
     clip = pretrain(tower, recipe, work)
-    base = pack_clip(clip.state_dict(), caption_tokens())
+    base = pack_clip(clip.state_dict(), torch.cat(captions()).unique())
     clip.load_state_dict(unpack_clip(base, TEXT["vocab_size"]))
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {

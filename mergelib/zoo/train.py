@@ -4,60 +4,47 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch.nn import Embedding
 from torch.nn.functional import cross_entropy, log_softmax, normalize, pad
-from tqdm.auto import tqdm
 
 from ..networks import DEVICE
-from ..networks.clip import build_clip, image_features, normalise_pixels, tokenizer
-from ..networks.training import Recipe, fit
-from ..tasks import TASKS, load_pictures, load_task
+from ..networks.clip import build_clip, image_features, normalise_pixels
+from ..networks.training import Recipe, fast_products, fit
+from ..tasks import load_pictures
+from .corpus import SEEN, Corpus, Pictures, captions, draw_batch, spoken
 
-PRETRAIN = Recipe(steps=2000, batch=256, lr=1e-3, weight_decay=0.05)
-LONGER = {"fine": 8000}         # steps for a tower that 2000 leave below the regime
+PRETRAIN = Corpus(steps=24000, batch=128, lr=1e-3, weight_decay=0.05, field=0.6)
+CLIP_ART = Corpus(steps=2000, batch=256, lr=1e-3, weight_decay=0.05, field=0.0)
+BASES = {"main": CLIP_ART, "fine": replace(CLIP_ART, steps=8000), "large": CLIP_ART, "next": PRETRAIN}
 FINETUNE = Recipe(steps=900, batch=64, lr=2e-4, weight_decay=0.05)
-JOINT = Recipe(steps=1800, batch=32, lr=2e-4, weight_decay=0.05)      # each task's pictures as often as its expert saw them
+EXPERTS = {"next": Recipe(steps=300, batch=64, lr=1e-4, weight_decay=0.05)}       # of all others: FINETUNE
 
 
-def pretrain_recipe(tower):
-    """How the base of a tower is pre-trained."""
-    return replace(PRETRAIN, steps=LONGER.get(tower, PRETRAIN.steps))
+def expert_recipe(tower, seed=0, together=False):
+    """How an expert of a tower is fine-tuned; `together`: a model of several tasks, which sees as many pictures of each."""
+    recipe = replace(EXPERTS.get(tower, FINETUNE), seed=seed)
+    return replace(recipe, steps=2 * recipe.steps, batch=recipe.batch // 2) if together else recipe
 
 
 def pretrain(tower, recipe, folder):
-    """Contrastive pre-training on the web pictures of all twenty tasks; returns the trained CLIP."""
-    pictures, classes, captions = _web_corpus()
-    clip = build_clip(tower, recipe.seed).train().to(DEVICE)
+    """Contrastive pre-training on what `corpus` draws; returns the trained CLIP."""
+    web, seen = map(Pictures, SEEN)
+    texts, words = spoken(captions())
+    clip = build_clip(tower, recipe.seed).train()
+    vocabulary = clip.token_embedding
+    clip.token_embedding = Embedding.from_pretrained(vocabulary.weight.detach()[words], freeze=False)      # of what is said
+    clip.to(DEVICE)
 
     def loss_of(step, rng):
-        rows = rng.integers(len(pictures), size=recipe.batch)
-        labels = torch.as_tensor(classes[rows])
-        texts = torch.stack([captions[label][rng.integers(len(captions[label]))] for label in labels.tolist()])
-        images = augment(normalise_pixels(pictures[rows], DEVICE), rng, colour=0.5)
-        return contrastive_loss(clip, images, texts.to(DEVICE), labels.to(DEVICE))
+        pixels, tokens, labels = draw_batch(recipe, web, seen, texts, rng)
+        images = augment(normalise_pixels(pixels, DEVICE), rng, colour=0.5)
+        with fast_products():
+            return contrastive_loss(clip, images, tokens.to(DEVICE), labels.to(DEVICE))
 
     fit(clip, loss_of, recipe, folder / "base.pt", f"pre-training {tower}")
-    return clip.cpu().eval()
-
-
-def _web_corpus():
-    """Pictures, their class ids over all tasks, and per class id the tokens of all its captions."""
-    pictures, classes, captions = [], [], []
-    for name in tqdm(TASKS, "reading or drawing web pictures", leave=False):
-        task, (pixels, labels) = load_task(name), load_pictures(name, "web")
-        pictures.append(pixels)
-        classes.append(labels + len(captions))
-        captions += _captions(task)
-    return np.concatenate(pictures), np.concatenate(classes), captions
-
-
-def _captions(task):
-    """Per class of a task, the tokens of all its captions: templates x context."""
-    return [tokenizer()([t.format(c) for t in task.prompts + task.captions]) for c in task.classes]
-
-
-def caption_tokens():
-    """The ids of all tokens that occur in pre-training, in order."""
-    return torch.cat([tokens for name in TASKS for tokens in _captions(load_task(name))]).unique()
+    vocabulary.weight.data[words] = clip.cpu().token_embedding.weight.data
+    clip.token_embedding = vocabulary
+    return clip.eval()
 
 
 def contrastive_loss(clip, images, texts, labels):
