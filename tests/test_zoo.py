@@ -45,29 +45,32 @@ def cut(file):
 
 # --- storage
 
-def test_quantised_matrices_come_back_within_half_a_step_per_row():
+@pytest.mark.parametrize("outlier", [1.0, 1e4])
+def test_quantised_matrices_come_back_within_half_a_step_per_row(outlier):
     base = random_state(0)
     expert = moved(base, 1)
     expert["proj"][2] = base["proj"][2] + torch.tensor([1e-6, -3e-7, 0, 0, 0])       # a row much smaller than its matrix
+    expert["conv1.weight"][1, 0, 0, 0] += 1e-2 * outlier
     back = dequantise(base, quantise(base, expert))
     for name in ("conv1.weight", "proj"):
         tau = (expert[name] - base[name]).flatten(1)
-        step = tau.abs().amax(dim=1, keepdim=True) / 127
-        rounding = 2 * torch.finfo(torch.float32).eps * base[name].abs().max()       # of base + tau in fp32, at most
-        assert ((back[name] - expert[name]).flatten(1).abs() <= 0.5001 * step + rounding).all()
+        rounding = 2 * torch.finfo(torch.float32).eps * expert[name].abs().max()       # of base + tau in fp32, at most
+        for row, wrong in zip(tau, (back[name] - expert[name]).flatten(1).abs()):
+            assert (wrong <= 0.5001 * max(row.square().mean().sqrt() / 12, row.abs().max() / 127) + rounding).all()
 
 
 def test_vectors_and_untouched_rows_come_back_exactly():
     base = {"w": torch.ones(2, 3), "b": torch.arange(4.0)}
     expert = {"w": torch.tensor([[1.0, 1, 1], [1.5, 1, 0.5]]), "b": torch.arange(4.0) + 2**-12}
     back = dequantise(base, quantise(base, expert))
-    assert torch.equal(back["b"], expert["b"]) and torch.equal(back["w"], expert["w"])
+    assert torch.equal(back["b"], expert["b"]) and torch.equal(back["w"][0], expert["w"][0])
 
 
-def test_matrices_take_a_byte_per_number():
-    packed = quantise(random_state(0), random_state(1))
-    assert {name: tensor.dtype for name, tensor in packed.items() if "@" not in name} == {
-        "conv1.weight": torch.int8, "proj": torch.int8, "ln.bias": torch.float32}
+def test_matrices_of_a_task_vector_take_less_than_a_byte_per_number():
+    draw = torch.Generator().manual_seed(0)
+    base, expert = ({"w": torch.randn(224, 896, generator=draw)} for _ in range(2))
+    packed = quantise(base, expert)
+    assert packed["w"].dtype == torch.uint8 and packed["w"].numel() < 0.8 * base["w"].numel()
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -114,7 +117,7 @@ def test_a_suite_is_the_image_tower_and_its_experts(zoo):
     for seed, task in enumerate(EIGHT, 1):
         expected = moved(suite.base, seed)
         for name in SHAPES:       # steps of a row are its largest entry / 127: at most 0.05 / 127 here
-            torch.testing.assert_close(suite.experts[task][name], expected[name], rtol=0, atol=2e-4)
+            torch.testing.assert_close(suite.experts[task][name], expected[name], rtol=0, atol=1e-3)      # half a step
     part = suite.subset(["signs", "scenes"])
     assert part.tasks == ("scenes", "signs") and part.experts["signs"] is suite.experts["signs"]
 
@@ -126,7 +129,7 @@ def test_the_model_of_all_tasks_is_there_if_it_was_trained(zoo):
     write_manifest(zoo, manifest)
     after = load_suite("sketch-8", folder=zoo)
     assert before.joint == {} and before.digest == after.digest
-    torch.testing.assert_close(after.joint["mtl"]["proj"], moved(before.base, 50)["proj"], rtol=0, atol=2e-4)
+    torch.testing.assert_close(after.joint["mtl"]["proj"], moved(before.base, 50)["proj"], rtol=0, atol=1e-3)      # half a step
 
 
 def test_a_model_that_is_not_shipped_has_a_name_and_no_weights(zoo):
