@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from mergelib.experiments import averages, averages_by, order_kept, paired_gaps
+from mergelib.experiments import averages, averages_by, interval, order_kept, paired_gaps, resampled
 from mergelib.measure.answers import rank_shares
 from mergelib.measure.scoring import pack_hits
 
@@ -131,3 +131,42 @@ def test_the_order_is_compared_within_groups_and_where_something_is_published():
                           "published": [10.0, 20, 30, np.nan, 1, 2, 3, 1, 2]})
     found = order_kept(table).set_index("group")
     assert found["tau"].tolist() == [1.0, -1.0] and found["methods"].tolist() == [3, 3]          # two methods are no order
+
+
+# --- draws of everything at once --------------------------------------------------------------------------------------
+
+def table(*parts):
+    return pd.DataFrame(sum(parts, []))
+
+
+def test_what_is_resampled_is_measured_first_and_has_the_interval_of_the_paired_gaps():
+    measured = table(rows("ours", answers(0.7, 0)), rows("theirs", answers(0.6, 1)))
+    drawn, found = resampled(measured), paired_gaps(measured, [("ours", "theirs")]).iloc[0]
+    assert drawn.iloc[0].to_dict() == pytest.approx(averages(measured).set_index("label")["accuracy"].to_dict())
+    assert interval(drawn["ours"] - drawn["theirs"]) == pytest.approx((found["gap"], found["low"], found["high"]))
+
+
+def test_three_seeds_are_drawn_too_and_widen_the_interval_to_their_range():
+    seeds = [rows("ours", answers(accuracy, 0), seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
+    gap, low, high = interval(resampled(table(*seeds))["ours"])
+    _, narrow, wide = interval(resampled(table(*seeds), over_seeds=False)["ours"])
+    assert gap == pytest.approx(60, abs=2) and low < 54 < narrow < wide < 66 < high
+    two = resampled(table(*seeds[:2]))
+    assert two.equals(resampled(table(*seeds[:2]), over_seeds=False))
+
+
+def test_methods_that_one_seed_lacks_are_left_out():
+    right = answers(0.7, 0)
+    drawn = resampled(table(rows("ours", right), rows("ours", right, seed=1), rows("theirs", right)))
+    assert list(drawn) == ["ours"]
+
+
+def test_parts_are_resampled_by_columns_and_options_with_the_same_pictures():
+    right = answers(0.7, 0)
+    measured = table(*([{**row, "options": json.dumps(options)} for row in rows("ours", right)]
+                       for options in ({"eta": 0.1}, {"eta": 0.2}, {})))
+    drawn = resampled(measured, "label", "eta")
+    assert drawn.columns.tolist() == [("ours", 0.0), ("ours", 0.1), ("ours", 0.2)]
+    assert np.allclose(drawn["ours", 0.1], drawn["ours", 0.0]) and drawn["ours", 0.1].std() > 0
+    with pytest.raises(ValueError, match="several settings"):
+        resampled(measured)

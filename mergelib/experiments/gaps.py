@@ -9,6 +9,8 @@ from scipy import stats
 from ..measure.scoring import unpack_hits
 from .measuring import SCORES
 
+TWICE = "A method occurs with several settings, subsets or splits; give one measurement of each."
+
 
 def averages(table):
     """Average score (percent) of each label over tasks and fine-tuning seeds: label, accuracy, half, lowest, highest.
@@ -31,9 +33,7 @@ def averages_by(table, *columns):
 
     A column that the table lacks is one of the methods' options (missing where a method has it not).
     """
-    options = table["options"].map(json.loads)
-    table = table.assign(**{name: [given.get(name) for given in options] for name in columns if name not in table})
-    parts = table.groupby(list(columns), sort=False, dropna=False)
+    parts = _with_options(table, columns).groupby(list(columns), sort=False, dropna=False)
     return pd.concat([averages(part).assign(**dict(zip(columns, key))) for key, part in parts], ignore_index=True)
 
 
@@ -50,16 +50,56 @@ def paired_gaps(table, pairs, published=None, draws=2000, seed=0):
     for method, over in pairs:
         if hits[method].keys() != hits[over].keys():
             raise ValueError(f"{method} and {over} were not measured on the same tasks and seeds.")
-        rng = np.random.default_rng(seed)
-        gaps = {key: hits[method][key] - hits[over][key] for key in hits[method]}
-        pictures, seeds = _by_picture(gaps), _by_seed(gaps)
-        drawn = sum(d[rng.integers(len(d), size=(draws, len(d)))].mean(axis=1) for d in pictures.values()) / len(pictures)
-        low, high = 100 * np.quantile(drawn, (0.025, 0.975))
+        seeds = np.subtract(*(_by_seed(hits[name]) for name in (method, over)))
+        drawn = resampled(table[table["label"].isin((method, over))], draws=draws, seed=seed, over_seeds=False)
+        gap, low, high = interval(drawn[method] - drawn[over])
         printed = {} if published is None else {
             "published": published(method) - published(over)}
-        rows.append({"method": method, "over": over, "gap": np.mean(seeds), "low": low, "high": high, "lowest": min(seeds),
+        rows.append({"method": method, "over": over, "gap": gap, "low": low, "high": high, "lowest": min(seeds),
                      "highest": max(seeds), **printed})
     return pd.DataFrame(rows)
+
+
+def resampled(table, *columns, draws=2000, seed=0, over_seeds=True):
+    """Average scores (percent) of a table's parts, by some columns (default label), as measured and as they might have been.
+
+    A column of the DataFrame is a part. Row 0 is as measured; each further row draws every task's pictures anew, the same ones
+    for all parts, and also the fine-tuning seeds where there are three (unless not `over_seeds`). So any number that is made
+    of the columns has an `interval`. Parts that were not measured on every seed are left out. Columns as for
+    `averages_by`; an option that a method has not is 0.
+    """
+    columns = list(columns or ["label"])
+    rows = _with_options(table[table["metric"].isin(SCORES)].reset_index(drop=True), columns)
+    rows[columns] = rows[columns].fillna(0)
+    if rows.duplicated([*columns, "task", "seed"]).any():
+        raise ValueError(TWICE)
+    rng = np.random.default_rng(seed)
+    by_seed = _drawn_scores(rows, rng, draws).groupby([rows[name] for name in ("seed", *columns)], sort=False).mean()
+    seeds = by_seed.index.unique("seed")
+    shares = _shares(rng, len(seeds), draws if over_seeds and len(seeds) > 2 else 0)
+    shares = np.broadcast_to(shares, (draws + 1, len(seeds)))
+    return sum(by_seed.xs(name, level="seed") * share for name, share in zip(seeds, shares.T)).dropna().T.sort_index(axis=1)
+
+
+def _drawn_scores(rows, rng, draws):
+    """The score (percent) of each row of the ledger, as measured and on `draws` resamples of its task's pictures."""
+    scores = np.empty((len(rows), draws + 1))
+    for _, part in rows.groupby("task"):
+        right = np.array([unpack_hits(hits, int(n)) for hits, n in zip(part["hits"], part["count"])], dtype=float)
+        scores[part.index] = 100 * right @ _shares(rng, right.shape[1], draws).T
+    return pd.DataFrame(scores)
+
+
+def interval(drawn):
+    """(as measured, low, high) of a number that was drawn as `resampled` does: low and high are its 95 % interval."""
+    return float(drawn.iloc[0]), *np.quantile(drawn.iloc[1:], (0.025, 0.975)).tolist()
+
+
+def _shares(rng, count, draws):
+    """The share of each of `count` things in a whole: equal in row 0, then as often as each is drawn with replacement."""
+    drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
+    return np.concatenate([np.ones((1, count)), times]) / count
 
 
 def order_kept(table):
@@ -77,11 +117,18 @@ def order_kept(table):
     return pd.DataFrame(rows)
 
 
+def _with_options(table, columns):
+    """A table with some columns, of which those that it lacks are the methods' options."""
+    missing = [name for name in columns if name not in table]
+    options = table["options"].map(json.loads) if missing else ()
+    return table.assign(**{name: [given.get(name) for given in options] for name in missing})
+
+
 def _hits(table):
     """Per label: (task, seed) -> what each picture or answer contributes; ValueError if a label was measured twice."""
     rows = table[table["metric"].isin(SCORES)]
     if rows.duplicated(["label", "task", "seed"]).any():
-        raise ValueError("A method occurs with several settings, subsets or splits; give one measurement of each.")
+        raise ValueError(TWICE)
     return {name: {(row.task, row.seed): unpack_hits(row.hits, int(row.n)).astype(float)
                    for row in part[["task", "seed", "hits", "count"]].rename(columns={"count": "n"}).itertuples()}
             for name, part in rows.groupby("label", sort=False)}

@@ -1,173 +1,31 @@
-"""On what is a claim judged, and by which rule? The measurements, and what the judges share."""
+"""By which rule is a claim judged? Five verdicts, each rule in one line of text, and the rules that claims share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from math import isnan
-
-import numpy as np
-import pandas as pd
+from functools import partial
+from math import inf, isnan
 
 from ... import experiments as ex
-from ...experiments.measuring import measure
-from ...suites import load_suite
-from ...suites.text import TEXT_MODELS
+from ...checkpoints.lazy import CheckpointError
+from ..tables import printed_name, published_average
 
-HOLDS, DIRECTION, FAILS, ELSEWHERE = ("holds", "holds in direction only", "does not hold at this scale",
-                                      "not measurable here")
-PRESETS = {preset: f"DOGE TA ({preset})" for preset in ex.DOGE}
-JUDGED = PRESETS["code"]        # where DOGE's presets disagree, the claim is judged on what was released
+VERDICTS = ("reproduced", "smaller", "inconclusive", "contradicted", "not measurable")
+REPRODUCED, SMALLER, INCONCLUSIVE, CONTRADICTED, NOT_MEASURABLE = VERDICTS
+GAP = "the interval is above 0, and the gap is at least half the published one or the interval contains that one"
+SIGN = "the interval of the difference is above 0"
 
 
-class Evidence:
-    """The measurements that the judges look at, each taken from the ledger when it is first needed.
+@dataclass(frozen=True)
+class Rule:
+    """When a claim is reproduced, in one line, and the function that decides it."""
 
-    `seeds`: the same suite with experts of other fine-tuning seeds, for the gaps of the main table.
-    """
+    line: str
+    judge: Callable      # Evidence -> (verdict, or a dict of verdicts by DOGE's readings; what was found, in words)
 
-    def __init__(self, suite, seeds=(), **how):
-        self.suite, self.seeds, self.how = suite, seeds, how
 
-    @cached_property
-    def sizes(self):
-        """Accuracy (percent) by number of merged tasks (rows) and method (columns)."""
-        rows = ex.by_task_count(ex.task_count(self.suite, self.tried, **self.how))
-        return rows.pivot(index="size", columns="label", values="accuracy")
-
-    @cached_property
-    def tried(self):
-        """Everything tried on the validation pictures."""
-        return ex.selection(self.suite, **self.how)
-
-    @cached_property
-    def averages(self):
-        """Average accuracy (percent) of every row of notebook 04, all tasks merged, over all fine-tuning seeds."""
-        return pd.concat([self.first, *map(self._rows, self.seeds)], axis=1).mean(axis=1)
-
-    @cached_property
-    def first(self):
-        """The same on the first suite's experts alone, to compare with what was measured on no others."""
-        return self._rows(self.suite)
-
-    def _rows(self, suite):
-        tried = ex.selection(suite, **self.how)
-        rows = [make(suite, tried, **self.how) for make in (ex.main_rows, ex.other_rows, ex.built_rows)]
-        return ex.accuracy_table(pd.concat(rows))["Avg"]
-
-    @cached_property
-    def sweep(self):
-        """Average accuracy (percent) by lambda (rows) and method (columns)."""
-        return ex.sweep_averages(ex.lambda_sweep(self.suite, **self.how))
-
-    @cached_property
-    def cosines(self):
-        """Cosine similarities of the task vectors."""
-        return ex.task_cosines(self.suite)
-
-    @cached_property
-    def ablation(self):
-        """Average accuracy (percent) of DOGE TA by what is left out and reading, each variant with its own best setting."""
-        return self._averages(ex.ablation(self.suite, **self.how), "without", "reading")
-
-    @cached_property
-    def forms(self):
-        """Average accuracy (percent) of task arithmetic by the form of its coefficients."""
-        return self._averages(ex.lambda_rows(self.suite, **self.how), "form")
-
-    @cached_property
-    def rank_rows(self):
-        """DOGE TA by rank ratio and direction of delta."""
-        return ex.rank_rows(self.suite, ex.chosen_etas(self.tried), **self.how)
-
-    @cached_property
-    def per_task(self):
-        """Average accuracy (percent) of DOGE TA by preset and by whether delta is universal."""
-        return self._averages(ex.per_task_rows(self.suite, ex.chosen_etas(self.tried), **self.how), "preset", "delta")
-
-    @cached_property
-    def gradients(self):
-        """Average accuracy (percent) of DOGE TA with true gradients, by label."""
-        return self._averages(ex.gradient_rows(self.suite, **self.how), "label")
-
-    @cached_property
-    def adapters(self):
-        """The language suites by model, one for each fine-tuning seed."""
-        return {model: [load_suite("text-8", model, suite.seed) for suite in (self.suite, *self.seeds)]
-                for model in TEXT_MODELS}
-
-    @cached_property
-    def language(self):
-        """Average score (x 100) of every row of the language tables, over all fine-tuning seeds; a column per model."""
-        return pd.DataFrame({model: pd.concat([self._language(suite) for suite in suites], axis=1).mean(axis=1)
-                             for model, suites in self.adapters.items()})
-
-    def _language(self, suite):
-        rows = ex.language_rows(suite, ex.language_selection(suite, **self.how), **self.how)
-        return ex.accuracy_table(pd.concat([rows, ex.answer_rows(suite, **self.how)]))["Avg"]
-
-    @cached_property
-    def language_ablation(self):
-        """Average score (x 100) of DOGE TA on language by what is left out and reading."""
-        return self._averages(ex.language_ablation(self.adapters["text-small"][0], **self.how), "without", "reading")
-
-    def unseen(self, split):
-        """Average accuracy (percent) on the unseen tasks of a split, by label."""
-        return ex.seen_and_unseen(ex.unseen_rows(self.suite, split, **self.how), split)["unseen", "accuracy"]
-
-    @cached_property
-    def corrupted(self):
-        """Average accuracy (percent) on four tasks by label and corruption, at the worst severity of the papers' definition."""
-        rows = pd.concat([ex.robustness(self.suite, **self.how), ex.adapted(self.suite, **self.how)])
-        worst = ex.by_condition(rows).query("severity == 5 and definition == 'cifar'")
-        return worst.pivot(index="label", columns="corruption", values="accuracy")
-
-    @cached_property
-    def entropy(self):
-        """Loss by group of entropy, and Spearman's correlation of both."""
-        return ex.entropy_and_loss(self.suite, ex.setting(self.tried, "Task Arithmetic"), **self.how)
-
-    @cached_property
-    def coefficients(self):
-        """Learned coefficients: task-wise ones by step, layer-wise ones at the end."""
-        return ex.coefficients(self.suite, [*ex.PATHS, *ex.HEATS], **self.how)
-
-    @cached_property
-    def trust(self):
-        """The fraction of entries that was chosen for TATR, and task arithmetic's lambda."""
-        wide = ex.wide_selection(self.suite, self.tried, **self.how)
-        return {"lam": ex.setting(self.tried, "Task Arithmetic"), "ratio": ex.setting(wide, "TATR")}
-
-    @cached_property
-    def exemplars(self):
-        """Average accuracy (percent) of TATR by the number of exemplars."""
-        return self._averages(ex.exemplar_rows(self.suite, **self.trust, **self.how), "examples")
-
-    @cached_property
-    def ratios(self):
-        """Average accuracy (percent) of TATR by the fraction left out."""
-        rows = ex.ratio_rows(self.suite, self.trust["lam"], **self.how)
-        return self._averages(rows[rows["method"] == "tatr"], "ratio")
-
-    @cached_property
-    def corners(self):
-        """Loss of each task, and of all, with the orthogonal, positive or negative entries merged."""
-        targets = (*self.suite.tasks, "all tasks")
-        return ex.corners(ex.landscapes(self.suite, targets, 0.01, self.trust["lam"], **self.how)[0])
-
-    @cached_property
-    def sensitivity(self):
-        """Logarithm to base 10 of the mean sensitivity, tensors by tasks."""
-        return np.log10(ex.layer_sensitivity(self.suite, **self.how))
-
-    @staticmethod
-    def _averages(rows, *columns):
-        """Average accuracy (percent) by some columns of a table."""
-        return ex.averages_by(rows, *columns).set_index(list(columns))["accuracy"]
-
-    def accuracy(self, job):
-        """Mean accuracy (percent) of one job."""
-        table = measure("claims", self.suite, [job], **self.how)
-        return table.loc[table["metric"] == "accuracy", "value"].mean()
+def rule(line):
+    """Make a `Rule` of the function below."""
+    return partial(Rule, line)
 
 
 @dataclass(frozen=True)
@@ -178,15 +36,90 @@ class Claim:
     item: str
     statement: str
     notebook: str
-    judge: Callable      # Evidence -> (verdict, evidence in words)
+    rule: Rule
+
+    def judge(self, evidence):
+        """(Verdict or verdicts, what was found); not measurable if the ledger lacks it and there are no weights."""
+        try:
+            return self.rule.judge(evidence)
+        except CheckpointError as missing:
+            return NOT_MEASURABLE, str(missing).partition(". ")[0]
 
 
-def gap_rule(measured, published):
-    """`HOLDS` when a gap is at least half the published one, `DIRECTION` when only its sign is right.
+# --- verdicts of intervals and of shares ------------------------------------------------------------------------------
+
+def gap_rule(gap, low, high, published):
+    """The verdict on a gap with its 95 % interval.
 
     Raises ValueError unless there is a published gap above zero and a measured one: without them nothing can be judged.
     """
-    if not published > 0 or isnan(measured):
-        raise ValueError(f"A claim cannot be judged: the published gap is {published}, the measured one {measured}. Give a "
+    if not published > 0 or isnan(gap):
+        raise ValueError(f"A claim cannot be judged: the published gap is {published}, the measured one {gap}. Give a "
                          f"claim that a paper prints, by the names of its tables.")
-    return HOLDS if measured >= published / 2 else DIRECTION if measured > 0 else FAILS
+    found = sign_rule(gap, low, high)
+    large = gap >= published / 2 or low <= published <= high
+    return SMALLER if found == REPRODUCED and not large else found
+
+
+def sign_rule(value, low, high):
+    """The verdict on a number that should be above zero: its interval decides."""
+    return REPRODUCED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE
+
+
+def range_rule(value, low, high, least=-inf, most=inf):
+    """The verdict on a number that should lie in a range: its interval lies inside, outside, or across an end."""
+    return REPRODUCED if least <= low and high <= most else CONTRADICTED if high < least or low > most else INCONCLUSIVE
+
+
+def share_rule(share):
+    """The verdict on what should be so in every case: reproduced if it is, contradicted if it is in half of them or fewer."""
+    return REPRODUCED if share == 1 else CONTRADICTED if share <= 0.5 else INCONCLUSIVE
+
+
+# --- of what was resampled --------------------------------------------------------------------------------------------
+
+def said(drawn, form="+.1f"):
+    """A number as measured and its interval, in words."""
+    value, low, high = (format(round(number, 6) + 0.0, form) for number in ex.interval(drawn))
+    return f"{value} [{low}, {high}]"
+
+
+def judged(drawn, verdict_of, form="+.1f"):
+    """(Verdict, words) of a number that was drawn (see `resampled`), or of several by reading; `verdict_of`: a rule above."""
+    if not isinstance(drawn, dict):
+        return verdict_of(*ex.interval(drawn)), said(drawn, form)
+    return ({reading: verdict_of(*ex.interval(values)) for reading, values in drawn.items()},
+            ", ".join(f"{reading} {said(values, form)}" for reading, values in drawn.items()))
+
+
+def judged_gap(drawn, published, over=""):
+    """(Verdict, words) of a gap, or of several by reading, beside the published one; `over`: what the gap is to."""
+    verdict, words = judged(drawn, partial(gap_rule, published=published))
+    return verdict, f"published {published:+.1f}; measured{over} {words}"
+
+
+def lead(scores, method, *others):
+    """How far a method is above the best of others: a Series of draws, or of a method of DOGE one for each reading."""
+    best = scores[list(others)].max(axis=1)
+    if method in scores:
+        return scores[method] - best
+    return {reading: mine - best for reading, mine in readings(scores, method).items()}
+
+
+def readings(scores, method="DOGE TA"):
+    """The draws of a method of DOGE by reading, as far as it was measured."""
+    return {reading: scores[name] for reading in ex.DOGE if (name := f"{method} ({reading})") in scores}
+
+
+def above(method, *others, table, scores=lambda e: e.averages, beside=()):
+    """The rule that a method beats the best of others, by the gap that a table prints.
+
+    `scores`: Evidence -> draws by label; `beside`: labels that are not judged, but said.
+    """
+    def judge(e):
+        mine, *theirs = (published_average(table, printed_name(name)) for name in (method, *others))
+        found = scores(e)
+        best = found[list(others)].iloc[0].idxmax()
+        verdict, words = judged_gap(lead(found, method, *others), mine - max(theirs), f" over {best}" if others[1:] else "")
+        return verdict, ", ".join([words, *(f"{name} {said(lead(found, name, *others))}" for name in beside)])
+    return Rule(GAP, judge)
