@@ -111,7 +111,7 @@ def trust_region():
     figure, axis = _canvas(3.0)
     left, bottom, right, top = 0.55, 0.4, 5.8, 2.9
     base, tau = np.array([1.05, 0.98]), np.array([2.9, 1.3])
-    for level in range(1, 18, 2):        # of a loss that grows as the square of the distance
+    for level in range(1, 16, 2):        # of a loss that grows as the square of the distance
         height = base[1] + 0.45 * level**0.5
         axis.plot([left, right], [height + 0.06, height - 0.06], color=SECOND, linewidth=1.1, alpha=0.25 + 0.04 * level,
                   zorder=0)
