@@ -13,6 +13,7 @@ from mergelib.zoo import corpus, train
 from mergelib.zoo.corpus import NAMES, Corpus, Pictures, captions, draw_batch, made_up_names, spoken
 
 RECIPE = Corpus(steps=4, batch=10, lr=1e-3, weight_decay=0.05, field=0.6)
+PARTS = (RECIPE, replace(RECIPE, steps=3, named=0.5))
 CLASSES = [(name, c) for name in TASKS for c in load_task(name).classes]
 
 
@@ -45,21 +46,23 @@ def test_a_made_up_name_belongs_to_one_class_and_is_no_class():
     assert all((tokens != 0).sum(dim=1).max() < tokens.shape[1] for tokens in captions())       # none is cut off
 
 
-def test_clip_art_has_its_name_and_what_looks_like_the_tasks_a_made_up_one(styles):
-    texts = captions()
-    pixels, tokens, labels = draw_batch(replace(RECIPE, batch=500), *styles, texts, np.random.default_rng(0))
+def test_every_picture_has_a_name_of_its_class_and_only_clip_art_has_the_class_s_own(styles):
+    texts, recipe = captions(), replace(RECIPE, batch=500, named=0.1)
+    pixels, tokens, labels = draw_batch(recipe, *styles, texts, np.random.default_rng(0))
     which, seen = pixels[:, 0, 0, 0].astype(int) * 250 + pixels[:, 0, 0, 1], pixels[:, 0, 0, 2] == 1
     assert seen.sum() == 300 and len(tokens) == len(labels) == 500
-    for k, is_seen, caption in zip(which, seen, map(words_of, tokens)):
+    own = labels.numpy() < len(CLASSES)
+    assert own.sum() == 20 and not (own & seen).any()           # a tenth of the clip art
+    for k, is_own, caption in zip(which, own, map(words_of, tokens)):
         name, c = CLASSES[k]
-        names = made_up_names(name, load_task(name).classes.index(c)) if is_seen else [c]
-        templates = load_task(name).prompts + (() if is_seen else load_task(name).captions)
+        names = [c] if is_own else made_up_names(name, load_task(name).classes.index(c))
+        templates = load_task(name).prompts + load_task(name).captions
         assert caption in [words_of(tokenizer()([t.format(n)])[0]) for t in templates for n in names]
-    assert len(set(labels[:200].tolist()) & set(labels[200:].tolist())) == 0        # another name is another label
+    assert len(set(labels[own].tolist()) & set(labels[~own].tolist())) == 0         # another name is another label
 
 
-def test_without_field_pictures_all_have_their_names(styles):
-    _, _, labels = draw_batch(replace(RECIPE, field=0.0), *styles, captions(), np.random.default_rng(0))
+def test_clip_art_alone_can_have_its_own_names_only(styles):
+    _, _, labels = draw_batch(replace(RECIPE, field=0.0, named=1.0), *styles, captions(), np.random.default_rng(0))
     assert labels.max() < len(CLASSES)
 
 
@@ -86,24 +89,25 @@ def tiny(styles, monkeypatch):
     monkeypatch.setitem(models.TOWERS, "tiny", dict(width=32, layers=1, patch_size=16))
 
 
-def test_pre_training_resumes_to_the_same_weights(tiny, tmp_path, a_checkpoint_every_step, monkeypatch):
-    whole = train.pretrain("tiny", RECIPE, tmp_path / "whole").state_dict()
+@pytest.mark.parametrize("stop", [3, 6])        # in the first part, in the second
+def test_pre_training_resumes_to_the_same_weights(tiny, tmp_path, a_checkpoint_every_step, monkeypatch, stop):
+    whole = train.pretrain("tiny", PARTS, tmp_path / "whole").state_dict()
     draw, calls = train.draw_batch, []
 
     def interrupted(*arguments):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == stop:
             raise KeyboardInterrupt
         return draw(*arguments)
     monkeypatch.setattr(train, "draw_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train.pretrain("tiny", RECIPE, tmp_path / "cut")
-    resumed = train.pretrain("tiny", RECIPE, tmp_path / "cut").state_dict()
+        train.pretrain("tiny", PARTS, tmp_path / "cut")
+    resumed = train.pretrain("tiny", PARTS, tmp_path / "cut").state_dict()
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
 
 
 def test_pre_training_moves_the_words_that_are_said_and_no_others(tiny, tmp_path):
     before, after = (clip.token_embedding.weight for clip in (
-        build_clip("tiny", RECIPE.seed), train.pretrain("tiny", RECIPE, tmp_path)))
+        build_clip("tiny", RECIPE.seed), train.pretrain("tiny", (RECIPE,), tmp_path)))
     moved = (before != after).any(dim=1)
     assert set(moved.nonzero()[:, 0].tolist()) <= set(spoken(captions())[1].tolist()) and moved.any()

@@ -158,7 +158,7 @@ def test_experts_of_an_earlier_base_are_forgotten(small):
     work = small / "work"
     work.mkdir()
     (work / "sentiment-s0.pt").write_bytes(b"half-trained")
-    assert not make.base_is_there(small / "zoo", work, RECIPE) and not list(work.iterdir())
+    assert not make.base_is_there(small / "zoo", work, {"recipe": {}}) and not list(work.iterdir())
 
 
 def test_the_regime_of_language_models():

@@ -35,7 +35,7 @@ def set_ledger_aside(everything, slow=False):
 
 def _keep(slow):
     """Put back into the ledger the numbers of models whose weights are not shipped, and if asked for those that take long."""
-    manifests = {tower: read_manifest(zoo_folder(tower)) for tower in TOWERS}
+    manifests = {tower: read_manifest(zoo_folder(tower)) for tower in TOWERS if zoo_folder(tower).exists()}
     bare = {tower for tower, manifest in manifests.items() if not manifest.get("shipped", True)}
     bare |= {(tower, name.split("-")[0]) for tower, manifest in manifests.items()
              for name, entry in manifest["experts"].items() if not entry.get("shipped", True)}

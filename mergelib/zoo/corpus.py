@@ -1,7 +1,7 @@
-"""What does the base see? Clip art under its name, and pictures in the tasks' style under names that we made up.
+"""What does the base see? Clip art, and pictures in the tasks' style under names that we made up.
 
 The made-up names stand for what the web calls things: other languages, catalogue numbers, nicknames. From them an encoder
-learns to tell the classes apart without learning our words for them, as CLIP's did.
+learns to tell the classes apart without learning our words for them. Those it forgets in between, and reads a few of again.
 """
 
 import zlib
@@ -24,7 +24,8 @@ SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 class Corpus(Recipe):
     """How a base is pre-trained."""
 
-    field: float = 0.0          # share of pictures in the tasks' own style, which have made-up names
+    field: float = 0.0          # share of pictures in the tasks' own style; the others are clip art
+    named: float = 0.0          # share of the clip art whose caption has the class's own name
 
 
 def made_up_names(task, label):
@@ -58,10 +59,18 @@ class Pictures:
 def captions():
     """Per label the tokens of all its captions: first the classes of all tasks, then `NAMES` made-up names of each class."""
     tasks = [load_task(name) for name in TASKS]
-    true = [_said(task.prompts + task.captions, c) for task in tasks for c in task.classes]
+    own = [_said(task.prompts + task.captions, c) for task in tasks for c in task.classes]
     made_up = [_said(task.prompts, name) for task in tasks for label in range(len(task.classes))
                for name in made_up_names(task.name, label)]
-    return true + made_up
+    return own + made_up
+
+
+def own_words():
+    """The ids (int64) of the tokens that occur in names of classes and in no template."""
+    tasks = [load_task(name) for name in TASKS]
+    names = torch.cat([tokenizer()(list(task.classes)) for task in tasks]).unique()
+    around = torch.cat([_said(task.prompts + task.captions, made_up_names(task.name, 0)[0]) for task in tasks]).unique()
+    return names[~torch.isin(names, around)]
 
 
 def _said(templates, name):
@@ -79,7 +88,9 @@ def draw_batch(recipe, web, seen, texts, rng):
     """One batch of pre-training: (pixels uint8, tokens, labels), the labels an index into `texts`, see `captions`."""
     count = round(recipe.field * recipe.batch)
     (clip_art, known), (field, classes) = web.draw(rng, recipe.batch - count), seen.draw(rng, count)
-    made_up = len(texts) // (1 + NAMES) + NAMES * classes + rng.integers(NAMES, size=count)
-    labels = np.concatenate([known, made_up])
+    classes = np.concatenate([known, classes])
+    labels = len(texts) // (1 + NAMES) + NAMES * classes + rng.integers(NAMES, size=recipe.batch)
+    named = np.arange(recipe.batch) < round(recipe.named * (recipe.batch - count))
+    labels = np.where(named, classes, labels)
     tokens = torch.stack([texts[label][rng.integers(len(texts[label]))] for label in labels])
     return np.concatenate([clip_art, field]), tokens, torch.as_tensor(labels)

@@ -43,7 +43,7 @@ def pretrain_text_recipe(model):
 def make_language(model, folder, work, also=()):
     """Train and store a language model of `suites.text.TEXT_MODELS` and its adapters, as far as they are not there already."""
     recipe = pretrain_text_recipe(model)
-    if not base_is_there(folder, work, recipe):
+    if not base_is_there(folder, work, {"recipe": asdict(recipe)}):
         start = time.monotonic()
         network = pretrain_text(model, recipe, work)
         base = {name: weight.detach().half() for name, weight in network.named_parameters()}

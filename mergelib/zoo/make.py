@@ -59,17 +59,18 @@ def adopt_base(tower, folder):
 
 def train_base(tower, folder, work):
     """Pre-train and store the base and the heads of all tasks, unless they are there already."""
-    recipe = BASES[tower]
-    if base_is_there(folder, work, recipe):
+    recipes = BASES[tower]
+    recorded = dict(zip(("recipe", "naming"), map(asdict, recipes)))
+    if base_is_there(folder, work, recorded):
         return
     start = time.monotonic()
-    clip = pretrain(tower, recipe, work)
+    clip = pretrain(tower, recipes, work)
     base = pack_clip(clip.state_dict(), torch.cat(captions()).unique())
     clip.load_state_dict(unpack_clip(base, TEXT["vocab_size"]))
     heads = {name: build_head(clip, load_task(name).classes, load_task(name).prompts) for name in TASKS}
     write_manifest(folder, {
         "tower": tower,
-        "base": write_file(folder, "base", base, recipe=asdict(recipe), **spent(start)),
+        "base": write_file(folder, "base", base, **recorded, **spent(start)),
         "heads": write_file(folder, "heads", heads), "experts": {}})
 
 
@@ -77,16 +78,16 @@ def train_experts(tower, models, folder, work, train=None):
     """Fine-tune and store the models of a `plan` that are not there already, one per core at a time; `train`: who does it."""
     manifest = read_manifest(folder)
     missing = [(name, *how) for name, how in models.items()
-               if not _is_there(folder, manifest["experts"].get(name, {}), how[1])]
+               if not _is_there(folder, manifest["experts"].get(name, {}), {"recipe": asdict(how[1])})]
     for i, entry in progress(run_all(train or _train_expert, missing, tower, folder, work), "fine-tuning", total=len(missing)):
         manifest["experts"][missing[i][0]] = entry
         write_manifest(folder, manifest)
 
 
-def base_is_there(folder, work, recipe):
-    """Whether a zoo has a base made by this recipe; if not, half-trained experts of an earlier one are removed."""
+def base_is_there(folder, work, recorded):
+    """Whether a zoo has a base of which this is recorded; if not, half-trained experts of an earlier one are removed."""
     try:
-        if _is_there(folder, read_manifest(folder)["base"], recipe):
+        if _is_there(folder, read_manifest(folder)["base"], recorded):
             return True
     except ValueError:
         pass
@@ -95,9 +96,9 @@ def base_is_there(folder, work, recipe):
     return False
 
 
-def _is_there(folder, entry, recipe):
-    """Whether a file of the manifest was made by this recipe and exists."""
-    return entry.get("recipe") == asdict(recipe) and (folder / entry["file"]).exists()
+def _is_there(folder, entry, recorded):
+    """Whether a file of the manifest was made as it is recorded here, and exists."""
+    return entry.items() >= recorded.items() and (folder / entry["file"]).exists()
 
 
 def _train_expert(tower, folder, work, job):

@@ -1,6 +1,7 @@
 """How were the base and the experts trained? Contrastive pre-training, and fine-tuning with a frozen head."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from ..networks import DEVICE
 from ..networks.clip import build_clip, image_features, normalise_pixels
 from ..networks.training import Recipe, fast_products, fit
 from ..tasks import load_pictures
-from .corpus import SEEN, Corpus, Pictures, captions, draw_batch, spoken
+from .corpus import SEEN, Corpus, Pictures, captions, draw_batch, own_words, spoken
 
-PRETRAIN = Corpus(steps=24000, batch=128, lr=1e-3, weight_decay=0.05, field=0.6)
-CLIP_ART = Corpus(steps=2000, batch=256, lr=1e-3, weight_decay=0.05, field=0.0)
-BASES = {"main": CLIP_ART, "fine": replace(CLIP_ART, steps=8000), "large": CLIP_ART, "next": PRETRAIN}
+PRETRAIN = Corpus(steps=24000, batch=128, lr=1e-3, weight_decay=0.05, field=0.6, named=1.0)
+NAMING = Corpus(steps=600, batch=128, lr=3e-4, weight_decay=0.05, field=0.6, named=0.1)
+CLIP_ART = Corpus(steps=2000, batch=256, lr=1e-3, weight_decay=0.05, named=1.0)
+BASES = {       # tower -> how its base is pre-trained, in one part or two
+    "main": (CLIP_ART,), "fine": (replace(CLIP_ART, steps=8000),), "large": (CLIP_ART,), "next": (PRETRAIN, NAMING)}
 FINETUNE = Recipe(steps=900, batch=64, lr=2e-4, weight_decay=0.05)
-EXPERTS = {"next": Recipe(steps=300, batch=64, lr=1e-4, weight_decay=0.05)}       # of all others: FINETUNE
+EXPERTS = {"next": Recipe(steps=200, batch=64, lr=1e-4, weight_decay=0.05)}       # of all others: FINETUNE
 
 
 def expert_recipe(tower, seed=0, together=False):
@@ -26,25 +29,38 @@ def expert_recipe(tower, seed=0, together=False):
     return replace(recipe, steps=2 * recipe.steps, batch=recipe.batch // 2) if together else recipe
 
 
-def pretrain(tower, recipe, folder):
-    """Contrastive pre-training on what `corpus` draws; returns the trained CLIP."""
+def pretrain(tower, recipes, folder):
+    """Contrastive pre-training on what `corpus` draws, by one recipe after the other; returns the trained CLIP.
+
+    Between two recipes the base forgets the words of which class names consist.
+    """
     web, seen = map(Pictures, SEEN)
     texts, words = spoken(captions())
-    clip = build_clip(tower, recipe.seed).train()
+    clip = build_clip(tower, recipes[0].seed).train()
     vocabulary = clip.token_embedding
     clip.token_embedding = Embedding.from_pretrained(vocabulary.weight.detach()[words], freeze=False)      # of what is said
     clip.to(DEVICE)
 
-    def loss_of(step, rng):
+    def loss_of(recipe, step, rng):
         pixels, tokens, labels = draw_batch(recipe, web, seen, texts, rng)
         images = augment(normalise_pixels(pixels, DEVICE), rng, colour=0.5)
         with fast_products():
             return contrastive_loss(clip, images, tokens.to(DEVICE), labels.to(DEVICE))
 
-    fit(clip, loss_of, recipe, folder / "base.pt", f"pre-training {tower}")
+    for part, recipe in enumerate(recipes):
+        if part:
+            forget(clip.token_embedding.weight, torch.isin(words, own_words()))
+        fit(clip, partial(loss_of, recipe), recipe, folder / f"base-{part}.pt", f"pre-training {tower}, part {part + 1}")
     vocabulary.weight.data[words] = clip.cpu().token_embedding.weight.data
     clip.token_embedding = vocabulary
     return clip.eval()
+
+
+@torch.no_grad()
+def forget(embeddings, which):
+    """Draw the embeddings of some words (a mask) anew, as they are when training begins."""
+    fresh = 0.02 * torch.randn(embeddings[which].shape, generator=torch.Generator().manual_seed(0))
+    embeddings[which] = fresh.to(embeddings.device)
 
 
 def contrastive_loss(clip, images, texts, labels):
