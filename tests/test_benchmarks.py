@@ -43,3 +43,14 @@ def test_random_experts_are_as_far_from_the_base_as_published_ones(merging):
     for end in ends:
         entries = torch.cat([(end[name] - start[name]).flatten() for name in start])
         assert entries.square().mean().sqrt() == pytest.approx(checkpoints.SIZE, rel=0.5)    # parts of one to a half each
+
+
+@pytest.mark.filterwarnings("ignore:About this merge", "ignore:.*the modification is")
+def test_every_second_of_a_merge_belongs_to_a_part(merging, monkeypatch, capsys):
+    parts = import_module("parts")
+    monkeypatch.setattr(parts, "WORK", merging.WORK)
+    monkeypatch.setattr("sys.argv", ["parts.py", "--model", "tiny", "--tasks", "2", "--preset", "code"])     # which has masks
+    parts.main()
+    printed = capsys.readouterr().out
+    assert all(f"| {part} |" in printed for part in (*parts.PARTS, "the rest", "all"))
+    assert "100%" in printed.splitlines()[-1] and not (merging.WORK / "parts").exists()

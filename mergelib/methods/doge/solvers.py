@@ -132,7 +132,7 @@ def exact(blocks: list[Block], gap: Tensor, per_row: bool, steps: int = 32, damp
         return [block.weights[:, None, None] * block.allowed(block.span(a)) for block in blocks]
 
     def operator(a):
-        products = sum(block.dot(block.total(delta), per_row) for block, delta in zip(blocks, deltas(a)))
+        products = sum(block.weights.square().sum() * block.dot(block.allowed(block.span(a)), per_row) for block in blocks)
         return products + damping * diagonal * a
 
     a, solved = conjugate_gradients(operator, gap, inverse, steps, tolerance)
