@@ -42,7 +42,7 @@ reproduce: $(ready) ## measure again what takes under three hours, then redraw (
 
 zoo: $(ready) ## train the benchmark's experts again (minutes; BASE=1: their base too, hours; resumes)
 	@echo "Training the benchmark's models: $(if $(LANGUAGE),an hour at most,$(if $(BASE),hours,minutes)) on two cores. Ctrl-C is safe; the next call resumes."
-	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER)) $(if $(BASE),--base) $(ARGS) $(if $(LANGUAGE),--language $(filter-out 1,$(LANGUAGE)))
+	$(py) -m mergelib.zoo $(if $(TOWER),--tower $(TOWER))$(if $(BASE), --base) $(ARGS) $(if $(LANGUAGE),--language $(filter-out 1,$(LANGUAGE)))
 
 lint: $(ready) ## check the style of package, tests and notebooks
 	$(VENV)/bin/ruff check $(ARGS)

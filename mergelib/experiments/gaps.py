@@ -91,8 +91,12 @@ def _drawn_scores(rows, rng, draws):
 
 
 def interval(drawn):
-    """(as measured, low, high) of a number that was drawn as `resampled` does: low and high are its 95 % interval."""
-    return float(drawn.iloc[0]), *np.quantile(drawn.iloc[1:], (0.025, 0.975)).tolist()
+    """(as measured, low, high) of a number that was drawn as `resampled` does: low and high are its 95 % interval.
+
+    Rounded, so that a machine that sums in another order prints the same digits.
+    """
+    found = np.array([drawn.iloc[0], *np.quantile(drawn.iloc[1:], (0.025, 0.975))])
+    return tuple((found.round(9) + 0).tolist())         # + 0: no -0
 
 
 def _shares(rng, count, draws):
