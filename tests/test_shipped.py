@@ -35,7 +35,8 @@ def test_the_shipped_suites_are_whole(suite):
 
 
 @pytest.mark.parametrize("tower, also", [("main", ("twelve", "seeds", "mtl", "pcgrad")),
-                                         ("next", ("twelve",)), ("fine", ("mtl", "pcgrad")), ("large", ("mtl", "pcgrad"))])
+                                         ("next", ("twelve", "seeds")), ("fine", ("mtl", "pcgrad")),
+                                         ("large", ("mtl", "pcgrad"))])
 def test_every_model_follows_the_recipe(tower, also):
     manifest = read_manifest(zoo_folder(tower))
     parts = dict(zip(("recipe", "naming"), map(asdict, BASES[tower])))
