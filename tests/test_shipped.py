@@ -35,7 +35,7 @@ def test_the_shipped_suites_are_whole(suite):
 
 
 @pytest.mark.parametrize("tower, also", [("main", ("twelve", "seeds", "mtl", "pcgrad")),
-                                         ("next", ("twelve", "seeds")), ("fine", ("mtl", "pcgrad")),
+                                         ("next", ("twelve", "seeds", "mtl", "pcgrad")), ("fine", ("mtl", "pcgrad")),
                                          ("large", ("mtl", "pcgrad"))])
 def test_every_model_follows_the_recipe(tower, also):
     manifest = read_manifest(zoo_folder(tower))
