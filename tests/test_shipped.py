@@ -21,7 +21,8 @@ SHIPPED = {"seed 0": ("sketch-8", "main", 0), "seed 1": ("sketch-8", "main", 1),
            "twenty": ("sketch-20", "main", 0),
            "next": ("sketch-8", "next", 0), "next, twenty": ("sketch-20", "next", 0),
            **{f"{model}, seed {seed}": ("text-8", model, seed) for model in TEXT_MODELS for seed in (0, 1, 2)}}
-REBUILT = {tower: ("sketch-8", tower, 0) for tower in TOWERS if tower not in ("main", "next")}
+REBUILT = {**{tower: ("sketch-8", tower, 0) for tower in TOWERS if tower not in ("main", "next")},
+           **{f"next, seed {seed}": ("sketch-8", "next", seed) for seed in (1, 2)}}
 
 
 @pytest.fixture(scope="module")
